@@ -1,0 +1,91 @@
+# The front door. Every target works as the first command on a fresh machine with Python 3.11 or newer:
+# it makes the virtual environment .venv when that is missing or older than pyproject.toml or constraints.txt.
+#
+#   make imagine PROMPT="a red house by the sea at night, watercolor"
+#   make test
+#
+# Linux without a GPU: PyPI's torch for Linux brings several GB of CUDA libraries. PyTorch's own index has the CPU build:
+#   make imagine TORCH_INDEX=https://download.pytorch.org/whl/cpu PROMPT="..."
+
+PYTHON ?= python3
+TORCH_INDEX ?=
+PROMPT ?= a red house by the sea at night, watercolor
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+
+# The user's words reach the shell through the environment, never through the text of a recipe, and make does not
+# expand them: quotes, dollars, backslashes and Chinese arrive as typed.
+unexport PROMPT
+imagine: export MINIDIFFUSION_PROMPT := $(value PROMPT)
+
+# Two test processes on two cores: more threads in each would only get in each other's way.
+test lessons lessons-check: export OMP_NUM_THREADS := 1
+
+.DELETE_ON_ERROR:
+.PHONY: help imagine test lessons lessons-check lint bench weights check-pins clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+imagine: $(VENV)/.for-imagine  ## four pictures of PROMPT="..." (more options: ARGS="--seed 3 --steps 30")
+	@$(BIN)/minidiffusion imagine $(ARGS) -- "$$MINIDIFFUSION_PROMPT"
+
+test: $(VENV)/.for-work  ## the test suite, without the notebooks
+	$(BIN)/python -m pytest -n 2 -m "not lesson" $(ARGS)
+
+lessons: $(VENV)/.for-work  ## execute every lesson and write lessons/*.ipynb
+	$(BIN)/python -m lessons.run $(ARGS)
+
+lessons-check: $(VENV)/.for-work  ## every lesson as a student, solved, and with planted mistakes
+	$(BIN)/python -m pytest -n 2 -m lesson tests/lessons $(ARGS)
+
+lint: $(VENV)/.for-work  ## ruff and pyright
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+
+bench: $(VENV)/.for-work  ## every benchmark, one file a question
+	@set -e; ls benchmarks/[a-z]*.py >/dev/null 2>&1 || { echo "there are no benchmarks yet"; exit 0; }; \
+	for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python "$$file"; done
+
+# Everything that is shipped in minidiffusion/weights/picturebook, from nothing but this repository. A stopped run goes on
+# where it stopped. The order is that of the dependencies: the judge stands alone, the U-Net needs the VAE and CLIP.
+WEIGHTS ?= build/weights
+weights: $(VENV)/.for-imagine  ## train every network again, then evaluate (hours; WEIGHTS=folder says where)
+	$(BIN)/minidiffusion train judge --out $(WEIGHTS) --resume
+	$(BIN)/minidiffusion train vae --out $(WEIGHTS) --resume
+	$(BIN)/minidiffusion train clip --out $(WEIGHTS) --resume
+	$(BIN)/minidiffusion train unet --out $(WEIGHTS) --resume
+	$(BIN)/minidiffusion evaluate --weights $(WEIGHTS)
+
+# Can the pins be installed elsewhere? uv reads package metadata only and downloads no wheel.
+PLATFORMS := x86_64-unknown-linux-gnu aarch64-unknown-linux-gnu x86_64-pc-windows-msvc aarch64-apple-darwin
+PYTHONS := 3.11 3.13
+check-pins: export MACOSX_DEPLOYMENT_TARGET := 14.0
+check-pins: $(VENV)/.for-work  ## do constraints.txt and pyproject.toml resolve on Linux, Windows and macOS?
+	@set -e; for platform in $(PLATFORMS); do for version in $(PYTHONS); do \
+		$(BIN)/uv pip compile --quiet --all-extras --only-binary :all: -c constraints.txt \
+			--python-platform $$platform --python-version $$version pyproject.toml > /dev/null; \
+		echo "pins resolve: $$platform, Python $$version"; \
+	done; done
+
+clean:  ## remove the virtual environment and build outputs
+	rm -rf $(VENV) build dist out
+
+# The virtual environment, in three steps. A stamp is written only after its step succeeded, so that an interrupted
+# installation starts again.
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "minidiffusion needs Python 3.11 or newer; \
+	'$(PYTHON)' is not (or is missing). Name another one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+$(VENV)/.for-imagine: $(VENV)/.made pyproject.toml constraints.txt
+	$(PIP_INSTALL) -e .
+	@touch $@
+
+$(VENV)/.for-work: $(VENV)/.for-imagine
+	$(PIP_INSTALL) -e ".[dev,lessons,parity]"
+	@touch $@

@@ -1,0 +1,15 @@
+r"""minidiffusion: a whole text-to-image system, small enough to read in a weekend and to train on a laptop.
+
+The rooms, from the ground up (a room imports only from rooms below it)::
+
+    cli                                     the command line
+    training                                one generator loop for everything that learns
+    imagine                                 a prompt in, pictures out
+    networks   latent   clip                U-Net, variational autoencoder, text and picture encoder
+    attention                               scaled dot-product attention and its blocks
+    diffusion  picturebook  data  checkpoint    the maths, the picture world, other pictures, files
+
+Importing this package loads nothing but itself; ``from minidiffusion.imagine import TextToImage`` is where to begin.
+"""
+
+__version__ = "0.1.0"

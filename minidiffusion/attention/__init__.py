@@ -1,0 +1,1 @@
+r"""Attention: queries ask, keys answer, values are passed on (article 2.3, 3.3, 4.2)."""

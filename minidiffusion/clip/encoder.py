@@ -1,0 +1,116 @@
+r"""CLIP's two encoders: a vision transformer and a causal text transformer (article 3.4.1; Radford et al. 2021).
+
+Both end in one vector of unit length in one shared space. The text transformer's other outputs, one vector a token,
+are what the U-Net's cross-attention reads.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from minidiffusion.attention.block import SelfAttentionBlock
+
+
+@dataclass(frozen=True)
+class CLIPConfig:
+    r"""The shape of a CLIP. The defaults are the miniature."""
+
+    embed_dim: int = 128
+    """Width of the shared space."""
+    vocab_size: int = 1024
+    context_length: int = 32
+    text_width: int = 128
+    text_layers: int = 3
+    text_heads: int = 4
+    picture_size: int = 64
+    patch_size: int = 8
+    vision_width: int = 128
+    vision_layers: int = 4
+    vision_heads: int = 4
+
+    @staticmethod
+    def vit_b_32() -> "CLIPConfig":
+        r"""openai/clip-vit-base-patch32: 151,277,313 parameters."""
+        return CLIPConfig(512, 49408, 77, 512, 12, 8, 224, 32, 768, 12, 12)
+
+
+class TextEncoder(nn.Module):
+    r"""Tokens to vectors; a causal mask lets each see only what stands before it."""
+
+    def __init__(self, config: CLIPConfig):
+        super().__init__()
+        self.token_embedding = nn.Embedding(config.vocab_size, config.text_width)
+        self.position_embedding = nn.Embedding(config.context_length, config.text_width)
+        self.blocks = nn.ModuleList(
+            [SelfAttentionBlock(config.text_width, config.text_heads, causal=True) for _ in range(config.text_layers)]
+        )
+        self.final_layer_norm = nn.LayerNorm(config.text_width)
+        nn.init.normal_(self.token_embedding.weight, std=0.02)
+        nn.init.normal_(self.position_embedding.weight, std=0.01)
+
+    def forward(self, ids: Int[Tensor, "b n"]) -> tuple[Float[Tensor, "b n c"], Float[Tensor, "b c"]]:
+        r"""All token vectors, and the one at the end-of-text token: the only one that has seen the whole sentence.
+
+        End-of-text has the largest id, and `argmax` finds its first occurrence; padding after it cannot be seen by it.
+        """
+        x = self.token_embedding(ids) + self.position_embedding.weight[: ids.shape[1]]
+        for block in self.blocks:
+            x = block(x)
+        x = self.final_layer_norm(x)
+        return x, x[torch.arange(len(ids), device=ids.device), ids.argmax(dim=-1)]
+
+
+class VisionEncoder(nn.Module):
+    r"""A picture cut into patches, each patch a token, and one class token that gathers what they say."""
+
+    def __init__(self, config: CLIPConfig):
+        super().__init__()
+        width, patches = config.vision_width, (config.picture_size // config.patch_size) ** 2
+        self.patch_embedding = nn.Conv2d(3, width, config.patch_size, stride=config.patch_size, bias=False)
+        self.class_embedding = nn.Parameter(width**-0.5 * torch.randn(width))
+        self.position_embedding = nn.Embedding(1 + patches, width)
+        self.pre_layer_norm = nn.LayerNorm(width)
+        self.blocks = nn.ModuleList(
+            [SelfAttentionBlock(width, config.vision_heads) for _ in range(config.vision_layers)]
+        )
+        self.post_layer_norm = nn.LayerNorm(width)
+        nn.init.normal_(self.position_embedding.weight, std=width**-0.5)
+
+    def forward(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c"]:
+        patches = rearrange(self.patch_embedding(x), "b c h w -> b (h w) c")
+        tokens = torch.cat([self.class_embedding.expand(len(x), 1, -1), patches], dim=1)
+        tokens = self.pre_layer_norm(tokens + self.position_embedding.weight)
+        for block in self.blocks:
+            tokens = block(tokens)
+        return self.post_layer_norm(tokens[:, 0])
+
+
+class CLIP(nn.Module):
+    r"""Two encoders, two projections into the shared space, and a temperature."""
+
+    def __init__(self, config: CLIPConfig):
+        super().__init__()
+        self.config = config
+        self.text_model = TextEncoder(config)
+        self.vision_model = VisionEncoder(config)
+        self.text_projection = nn.Linear(config.text_width, config.embed_dim, bias=False)
+        self.visual_projection = nn.Linear(config.vision_width, config.embed_dim, bias=False)
+        self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
+        """log(1 / tau): the logarithm of one over InfoNCE's temperature."""
+
+    def encode_text(self, ids: Int[Tensor, "b n"]) -> Float[Tensor, "b d"]:
+        r"""Sentences to unit vectors. ids: as the tokenizer makes them, with an end-of-text token in each row."""
+        return F.normalize(self.text_projection(self.text_model(ids)[1]), dim=-1)
+
+    def encode_image(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b d"]:
+        r"""Pictures in [-1, 1], `picture_size` on a side, to unit vectors."""
+        return F.normalize(self.visual_projection(self.vision_model(x)), dim=-1)
+
+    def forward(self, x: Float[Tensor, "b 3 h w"], ids: Int[Tensor, "b2 n"]) -> Float[Tensor, "b b2"]:
+        r"""logits[i, j] = sim(picture i, sentence j) / tau."""
+        return self.logit_scale.exp() * self.encode_image(x) @ self.encode_text(ids).T

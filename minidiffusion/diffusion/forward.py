@@ -1,0 +1,47 @@
+r"""The forward process: from data to noise, which is fixed and needs no learning (article 2.1.1, 3.1.2, 4.1.1).
+
+Each step keeps a little less signal and adds a little noise. Because a sum of Gaussians is a Gaussian, many steps are one
+jump, and the way back is known exactly as long as x_0 is known.
+"""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from .schedule import Schedule
+
+
+def at(table: Float[Tensor, "T1"], t: Int[Tensor, "b"], x: Float[Tensor, "b *rest"]) -> Float[Tensor, "b *ones"]:
+    r"""The table's entries at times t, in the type of x, shaped `b 1 1 1` so that they multiply x sample by sample."""
+    return table.to(x.device)[t].to(x.dtype).reshape(-1, *[1] * (x.ndim - 1))
+
+
+def sample(
+    schedule: Schedule, x_0: Float[Tensor, "b *rest"], t: Int[Tensor, "b"], eps: Float[Tensor, "b *rest"]
+) -> Float[Tensor, "b *rest"]:
+    r"""The jump from x_0 to x_t: q(x_t | x_0) = N(alpha_t x_0, sigma_t^2 I) (Ho et al. 2020, eq. 4).
+
+    t: one time in 0..T for each sample; eps: standard normal noise, the one that the network must find again.
+    """
+    return at(schedule.alpha, t, x_0) * x_0 + at(schedule.sigma, t, x_0) * eps
+
+
+def posterior(x_t: Tensor, x_0: Tensor, alpha: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+    r"""Mean and variance of q(x_s | x_t, x_0) for an earlier time s < t (Ho et al. 2020, eq. 6-7, for any s).
+
+        var_{t|s} = sigma_t^2 - (alpha_t/alpha_s)^2 sigma_s^2
+        mean = (alpha_t/alpha_s) (sigma_s/sigma_t)^2 x_t + alpha_s var_{t|s} / sigma_t^2 x_0
+        var  = var_{t|s} (sigma_s/sigma_t)^2
+
+    alpha and sigma hold (value at t, value at s). With s = t - 1, var is the paper's beta-tilde.
+    """
+    (alpha_t, alpha_s), (sigma_t, sigma_s) = alpha, sigma
+    step = alpha_t / alpha_s
+    var_ts = sigma_t**2 - step**2 * sigma_s**2
+    mean = step * (sigma_s / sigma_t) ** 2 * x_t + alpha_s * var_ts / sigma_t**2 * x_0
+    return mean, (var_ts * (sigma_s / sigma_t) ** 2).clamp(min=0)  # rounding may leave -1e-9 where it is 0
+
+
+def standard_normal_like(x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    r"""Noise in the shape, type and place of x."""
+    return torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)

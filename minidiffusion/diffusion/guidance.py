@@ -1,0 +1,42 @@
+r"""Guidance: pushing the picture toward the prompt (Ho & Salimans 2022, eq. 6).
+
+    eps = eps_u + scale * (eps_c - eps_u)
+
+eps_c is predicted with the prompt, eps_u without one. The difference is the direction that the prompt adds, and `scale`
+says how far to go along it: 0 ignores the prompt, 1 follows the network, more exaggerates. A *negative prompt* takes the
+place of "no prompt": the picture is pushed away from it.
+"""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from .prediction import Prediction
+
+
+def combine(u: Prediction, c: Prediction, scale: float) -> Prediction:
+    r"""u + scale (c - u), in eps and in x_0: both are affine in the network's answer, so they stay consistent."""
+    return Prediction(x0=u.x0 + scale * (c.x0 - u.x0), eps=u.eps + scale * (c.eps - u.eps))
+
+
+def classifier_free(
+    denoise: Callable[[Tensor, Tensor, Tensor], Prediction],
+    prompt: Float[Tensor, "b n d"],
+    negative: Float[Tensor, "b n d"],
+    scale: float,
+) -> Callable[[Tensor, Tensor], Prediction]:
+    r"""A denoiser (x_t, t) that is guided toward `prompt` and away from `negative` (the empty prompt's tokens).
+
+    Both predictions come from one batch of twice the size; at scale 1 the second one is not needed and not made.
+    """
+
+    def guided(x_t: Tensor, t: Tensor) -> Prediction:
+        if scale == 1:
+            return denoise(x_t, t, prompt)
+        both = denoise(torch.cat([x_t, x_t]), t, torch.cat([negative, prompt]))
+        u, c = (Prediction(*half) for half in zip(both.x0.chunk(2), both.eps.chunk(2), strict=True))
+        return combine(u, c, scale)
+
+    return guided

@@ -1,0 +1,67 @@
+r"""What a network predicts, and how to turn one answer into another.
+
+Given x_t = alpha x_0 + sigma eps, each of these determines the others:
+
+    kind    the network's target            x_0 from it                     eps from it
+    eps     eps                             (x_t - sigma eps) / alpha       eps
+    x0      x_0                             x_0                             (x_t - alpha x_0) / sigma
+    v       alpha eps - sigma x_0           alpha x_t - sigma v             sigma x_t + alpha v
+
+(Ho et al. 2020, eq. 9; Salimans & Ho 2022, appendix D.) The v rows assume alpha^2 + sigma^2 = 1. Predicting eps cannot
+work where alpha = 0, and predicting x_0 tells nothing about eps where sigma = 0; v is well behaved at both ends.
+"""
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+from torch import Tensor
+
+from .forward import at
+from .schedule import Schedule
+
+Kind = Literal["eps", "x0", "v"]
+
+
+class Prediction(NamedTuple):
+    r"""What a denoiser believes: the clean picture and the noise in x_t. Both have the shape of x_t."""
+
+    x0: Tensor
+    eps: Tensor
+
+
+def target(kind: str, x_0: Tensor, eps: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+    r"""What the network must answer. alpha, sigma broadcast against x_0."""
+    match kind:
+        case "eps":
+            return eps
+        case "x0":
+            return x_0
+        case "v":
+            return alpha * eps - sigma * x_0
+    raise ValueError(f"prediction is {kind!r}; valid are 'eps', 'x0' and 'v'")
+
+
+def to_prediction(kind: str, output: Tensor, x_t: Tensor, alpha: Tensor, sigma: Tensor) -> Prediction:
+    r"""The network's answer as (x0, eps). alpha, sigma broadcast against x_t."""
+    match kind:
+        case "eps":
+            return Prediction(x0=(x_t - sigma * output) / alpha, eps=output)
+        case "x0":
+            return Prediction(x0=output, eps=(x_t - alpha * output) / sigma)
+        case "v":
+            return Prediction(x0=alpha * x_t - sigma * output, eps=sigma * x_t + alpha * output)
+    raise ValueError(f"prediction is {kind!r}; valid are 'eps', 'x0' and 'v'")
+
+
+def denoiser(network: Callable[..., Tensor], schedule: Schedule, kind: str) -> Callable[..., Prediction]:
+    r"""The one adapter between a network and a sampler: denoise(x_t, t, context) -> Prediction.
+
+    t counts 0..T with 0 clean; Stable Diffusion's network counts its T noisy times 0..T-1, hence the t - 1.
+    """
+
+    def denoise(x_t: Tensor, t: Tensor, context: Tensor | None = None) -> Prediction:
+        times = t.expand(len(x_t)).to(x_t.device)
+        output = network(x_t, times - 1) if context is None else network(x_t, times - 1, context)
+        return to_prediction(kind, output, x_t, at(schedule.alpha, times, x_t), at(schedule.sigma, times, x_t))
+
+    return denoise

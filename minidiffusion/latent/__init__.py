@@ -1,0 +1,1 @@
+r"""Latent space: pictures as short codes (article 2.2)."""

@@ -1,0 +1,52 @@
+r"""The best linear autoencoder: principal components of picture patches (article 2.2.2; Pearson 1901).
+
+Cut pictures into patches p, and keep of each its coordinates along the k directions of greatest variance,
+
+    z = S^-1 V^T (p - mean),      p_hat = mean + V S z,
+
+with V the leading eigenvectors of the patches' covariance. No other linear code of k numbers has a smaller squared error.
+S is diagonal and only sets the size of each coordinate. A convolution whose stride is its width does this for all patches
+of a picture at once, so a deep autoencoder can start here and learn what a linear code cannot do.
+"""
+
+from typing import NamedTuple
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class PrincipalComponents(NamedTuple):
+    r"""mean: `3pp`, directions V: `3pp k` (orthonormal columns, greatest variance first), std along each: `k`."""
+
+    mean: Float[Tensor, "d"]
+    directions: Float[Tensor, "d k"]
+    std: Float[Tensor, "k"]
+
+
+def principal_components(x: Float[Tensor, "b 3 h w"], patch: int, k: int) -> PrincipalComponents:
+    r"""The k leading components of the patch x patch patches of pictures x."""
+    patches = rearrange(x.double(), "b c (h i) (w j) -> (b h w) (c i j)", i=patch, j=patch)
+    mean = patches.mean(dim=0)
+    variance, directions = torch.linalg.eigh((patches - mean).T @ (patches - mean) / len(patches))
+    order = variance.argsort(descending=True)[:k]
+    return PrincipalComponents(mean.float(), directions[:, order].float(), variance[order].sqrt().float())
+
+
+@torch.no_grad()
+def start_from(components: PrincipalComponents, analysis: nn.Conv2d, synthesis: nn.ConvTranspose2d) -> None:
+    r"""Set two patch-wise convolutions to encode and decode along the components.
+
+    analysis: 3 -> k channels, synthesis: k -> 3, both with kernel and stride `patch`. S = sqrt(std), half-way between
+    plain coordinates (S = 1, where brightness drowns all detail) and whitened ones (S = std, where the faintest detail
+    counts as much as brightness), so that a diffusion model settles broad areas first and details last.
+    """
+    mean, V, std = components
+    kernel = synthesis.weight.shape[-1]
+    size = std.sqrt()
+    analysis.weight.copy_(rearrange(V / size, "(c i j) k -> k c i j", i=kernel, j=kernel))
+    analysis.bias.copy_(-(mean @ V) / size)
+    synthesis.weight.copy_(rearrange(V * size, "(c i j) k -> k c i j", i=kernel, j=kernel))
+    # A transposed convolution has one bias a channel, not one a pixel: the mean patch enters through its average.
+    synthesis.bias.copy_(rearrange(mean, "(c ij) -> c ij", c=3).mean(dim=1))

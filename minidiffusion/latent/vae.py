@@ -1,0 +1,227 @@
+r"""The KL autoencoder: pictures to small latents and back (article 2.2; Kingma & Welling 2014; Rombach et al. 2022).
+
+Diffusion in pixels spends most of its effort on texture. The encoder turns a picture into a latent code with an eighth
+of its height and width, diffusion works there, the decoder turns the result back into pixels:
+
+    q(z | x) = N(z; mean(x), exp(logvar(x)) I),      x_hat = decode(z)
+    loss = reconstruction + kl_weight * KL( q(z | x) || N(0, I) )
+
+Parameter names are those of Stable Diffusion's VAE, which is this class with `VAEConfig.stable_diffusion_1_5()`.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from minidiffusion.attention.multi_head import MultiHeadAttention
+from minidiffusion.convolution import Downsample, GroupNorm, ResnetBlock, Upsample
+
+from .linear import principal_components, start_from
+
+EPS = 1e-6  # of every GroupNorm in Stable Diffusion's VAE; the U-Net's residual blocks use 1e-5
+
+
+@dataclass(frozen=True)
+class VAEConfig:
+    r"""The shape of an autoencoder. Level i has `channels[i]` channels at 1/2^i of the (patched) resolution."""
+
+    latent_channels: int = 16
+    channels: tuple[int, ...] = (64, 96)
+    layers_per_block: int = 1
+    groups: int = 16
+    patch: int = 4
+    """Pixels are first folded into patch x patch blocks: 16 times fewer positions to convolve for `patch=4`."""
+    mid_attention: bool = False
+    linear_path: bool = True
+    """Add a linear code of the patches (latent/linear.py) beside encoder and decoder, which then learn the rest."""
+    scaling_factor: float = 1.0
+    """1 / std of the latents, measured after training, so that diffusion sees latents of unit variance."""
+
+    def __post_init__(self) -> None:
+        if any(c % self.groups for c in self.channels):
+            raise ValueError(f"channels {self.channels} are not all divisible by {self.groups} groups")
+
+    @property
+    def downsampling(self) -> int:
+        r"""How many pixels wide one latent position is."""
+        return self.patch * 2 ** (len(self.channels) - 1)
+
+    @staticmethod
+    def stable_diffusion_1_5() -> "VAEConfig":
+        r"""83,653,863 parameters; scaling 0.18215 was measured by its authors on one batch."""
+        return VAEConfig(
+            latent_channels=4,
+            channels=(128, 256, 512, 512),
+            layers_per_block=2,
+            groups=32,
+            patch=1,
+            mid_attention=True,
+            linear_path=False,
+            scaling_factor=0.18215,
+        )
+
+
+@dataclass
+class DiagonalGaussian:
+    r"""q(z | x) = N(mean, exp(logvar)), independent in every element. Both `b c h w`."""
+
+    mean: Float[Tensor, "b c h w"]
+    logvar: Float[Tensor, "b c h w"]
+
+    def sample(self, generator: torch.Generator | None = None) -> Float[Tensor, "b c h w"]:
+        r"""z = mean + std * eps: the reparametrisation that lets the gradient through a random draw."""
+        eps = torch.randn(self.mean.shape, generator=generator, dtype=self.mean.dtype, device=self.mean.device)
+        return self.mean + (0.5 * self.logvar).exp() * eps
+
+    def mode(self) -> Float[Tensor, "b c h w"]:
+        return self.mean
+
+    def kl(self) -> Float[Tensor, "b"]:
+        r"""KL(q || N(0, I)) = 1/2 sum(mean^2 + var - 1 - log var), in nats a picture (Kingma & Welling, app. B)."""
+        return 0.5 * (self.mean.square() + self.logvar.exp() - 1 - self.logvar).flatten(1).sum(dim=1)
+
+
+class MidAttention(MultiHeadAttention):
+    r"""Self-attention over all positions, in one head, inside a residual connection. `b c h w -> b c h w`."""
+
+    def __init__(self, channels: int, groups: int):
+        super().__init__(channels, heads=1, qkv_bias=True)
+        self.group_norm = GroupNorm(groups, channels, EPS)
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        tokens = rearrange(self.group_norm(x), "b c h w -> b (h w) c")
+        return x + rearrange(super().forward(tokens), "b (h w) c -> b c h w", h=x.shape[2])
+
+
+class MidBlock(nn.Module):
+    r"""The lowest resolution: residual block, attention if the config has it, residual block."""
+
+    def __init__(self, channels: int, config: VAEConfig):
+        super().__init__()
+        self.resnets = nn.ModuleList([ResnetBlock(channels, channels, config.groups, EPS) for _ in range(2)])
+        self.attentions = nn.ModuleList([MidAttention(channels, config.groups)] if config.mid_attention else [])
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        x = self.resnets[0](x)
+        for attention in self.attentions:
+            x = attention(x)
+        return self.resnets[1](x)
+
+
+class Level(nn.Module):
+    r"""One resolution: `layers` residual blocks, then `resample` to the next resolution (None at the last level)."""
+
+    def __init__(self, c_in: int, c_out: int, layers: int, groups: int):
+        super().__init__()
+        self.resnets = nn.ModuleList([ResnetBlock(c_in if i == 0 else c_out, c_out, groups, EPS) for i in range(layers)])
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c2 h2 w2"]:
+        for resnet in self.resnets:
+            x = resnet(x)
+        for resample in [*getattr(self, "downsamplers", []), *getattr(self, "upsamplers", [])]:
+            x = resample(x)
+        return x
+
+
+class Encoder(nn.Module):
+    r"""A picture `b 3 H W` to the parameters of q(z | x): mean and logvar in `b 2z h w`."""
+
+    def __init__(self, config: VAEConfig):
+        super().__init__()
+        c = config.channels
+        self.patch = config.patch
+        self.conv_in = nn.Conv2d(3 * config.patch**2, c[0], 3, padding=1)
+        self.down_blocks = nn.ModuleList()
+        for i in range(len(c)):
+            level = Level(c[max(i - 1, 0)], c[i], config.layers_per_block, config.groups)
+            if i < len(c) - 1:
+                level.downsamplers = nn.ModuleList([Downsample(c[i], symmetric=False)])
+            self.down_blocks.append(level)
+        self.mid_block = MidBlock(c[-1], config)
+        self.conv_norm_out = GroupNorm(config.groups, c[-1], EPS, silu=True)
+        self.conv_out = nn.Conv2d(c[-1], 2 * config.latent_channels, 3, padding=1)
+
+    def forward(self, x: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b z2 h w"]:
+        x = self.conv_in(F.pixel_unshuffle(x, self.patch))
+        for level in self.down_blocks:
+            x = level(x)
+        return self.conv_out(self.conv_norm_out(self.mid_block(x)))
+
+
+class Decoder(nn.Module):
+    r"""A latent `b z h w` to a picture `b 3 H W`, with one residual block more a level than the encoder."""
+
+    def __init__(self, config: VAEConfig):
+        super().__init__()
+        c = config.channels[::-1]
+        self.patch = config.patch
+        self.conv_in = nn.Conv2d(config.latent_channels, c[0], 3, padding=1)
+        self.mid_block = MidBlock(c[0], config)
+        self.up_blocks = nn.ModuleList()
+        for i in range(len(c)):
+            level = Level(c[max(i - 1, 0)], c[i], config.layers_per_block + 1, config.groups)
+            if i < len(c) - 1:
+                level.upsamplers = nn.ModuleList([Upsample(c[i])])
+            self.up_blocks.append(level)
+        self.conv_norm_out = GroupNorm(config.groups, c[-1], EPS, silu=True)
+        self.conv_out = nn.Conv2d(c[-1], 3 * config.patch**2, 3, padding=1)
+
+    def forward(self, z: Float[Tensor, "b z h w"]) -> Float[Tensor, "b 3 H W"]:
+        x = self.mid_block(self.conv_in(z))
+        for level in self.up_blocks:
+            x = level(x)
+        return F.pixel_shuffle(self.conv_out(self.conv_norm_out(x)), self.patch)
+
+
+class AutoencoderKL(nn.Module):
+    r"""Encoder, decoder, and the two 1x1 convolutions around the latent.
+
+    With `config.linear_path`, encoder and decoder begin as zero beside a linear code: start that code at the principal
+    components of some pictures with `start_linear_path`, and training begins where PCA ends.
+    """
+
+    def __init__(self, config: VAEConfig):
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(config)
+        self.decoder = Decoder(config)
+        self.quant_conv = nn.Conv2d(2 * config.latent_channels, 2 * config.latent_channels, 1)
+        self.post_quant_conv = nn.Conv2d(config.latent_channels, config.latent_channels, 1)
+        if config.linear_path:
+            f = config.downsampling
+            self.analysis = nn.Conv2d(3, config.latent_channels, f, stride=f)
+            self.synthesis = nn.ConvTranspose2d(config.latent_channels, 3, f, stride=f)
+            for conv in (self.encoder.conv_out, self.quant_conv, self.decoder.conv_out):
+                nn.init.zeros_(conv.bias)
+            nn.init.zeros_(self.encoder.conv_out.weight)
+            nn.init.zeros_(self.decoder.conv_out.weight)
+            nn.init.constant_(self.quant_conv.bias[config.latent_channels :], -6.0)  # logvar: a narrow posterior
+
+    def start_linear_path(self, x: Float[Tensor, "b 3 H W"]) -> None:
+        r"""Set the linear code to the principal components of the patches of pictures x."""
+        components = principal_components(x, self.config.downsampling, self.config.latent_channels)
+        start_from(components, self.analysis, self.synthesis)
+
+    def encode(self, x: Float[Tensor, "b 3 H W"]) -> DiagonalGaussian:
+        r"""q(z | x) for pictures in [-1, 1]. Raises ValueError if a side is not divisible by `config.downsampling`."""
+        if x.shape[2] % self.config.downsampling or x.shape[3] % self.config.downsampling:
+            raise ValueError(f"a picture of {x.shape[2]} x {x.shape[3]} is not divisible by {self.config.downsampling}")
+        mean, logvar = self.quant_conv(self.encoder(x)).chunk(2, dim=1)
+        if self.config.linear_path:
+            mean = mean + self.analysis(x)
+        return DiagonalGaussian(mean, logvar.clamp(-30.0, 20.0))
+
+    def decode(self, z: Float[Tensor, "b z h w"]) -> Float[Tensor, "b 3 H W"]:
+        r"""The picture of an (unscaled) latent; values may leave [-1, 1] a little."""
+        x = self.decoder(self.post_quant_conv(z))
+        return x + self.synthesis(z) if self.config.linear_path else x
+
+    def forward(
+        self, x: Float[Tensor, "b 3 H W"], generator: torch.Generator | None = None
+    ) -> tuple[Float[Tensor, "b 3 H W"], DiagonalGaussian]:
+        posterior = self.encode(x)
+        return self.decode(posterior.sample(generator)), posterior

@@ -1,0 +1,111 @@
+r"""The picture book as a data set: n random scenes, rendered once by all processor cores and kept on disk.
+
+Page i depends on (seed, i, split) only, so a longer book begins with the pages of a shorter one. The pictures lie as
+uint8 in one memory-mapped .npy file; its name holds a hash of the source that draws them, so a changed drawing never
+meets an old picture.
+"""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from tqdm import tqdm
+
+from minidiffusion.picturebook import captions
+from minidiffusion.picturebook.captions import caption
+from minidiffusion.picturebook.draw import render, render_pages
+from minidiffusion.picturebook.scene import SPLITS, Scene, scene_of_page
+
+CHUNK = 500  # pictures a task
+
+
+class PictureBook:
+    r"""n pictures of the given split ("seen", "held_out" or "all"), with their scenes, labels and captions.
+
+    With `cache` the pictures are rendered once and kept (in MINIDIFFUSION_CACHE, else ~/.cache/minidiffusion, 12 kB a
+    picture); without it they are rendered whenever asked for. `workers` processes render, by default one a core.
+    Raises ValueError if n < 1, for a negative seed, or for an unknown split.
+    """
+
+    def __init__(self, n: int, seed: int = 0, split: str = "seen", cache: bool = True, workers: int | None = None):
+        if n < 1:
+            raise ValueError(f"a picture book needs at least 1 picture, but n was {n}.")
+        if seed < 0:
+            raise ValueError(f"the seed of a picture book is 0 or more, but was {seed}.")
+        if split not in SPLITS:
+            raise ValueError(f"split {split!r} is unknown; choose one of: {', '.join(SPLITS)}.")
+        self.n, self.seed, self.split = n, seed, split
+        self.labels: Int[Tensor, "n 7"] = torch.tensor([self.scene(i).labels for i in range(n)])
+        self._rendered = np.load(self._cached(workers), mmap_mode="r") if cache else None
+
+    def __len__(self) -> int:
+        return self.n
+
+    def scene(self, i: int) -> Scene:
+        """The scene of page i. Raises IndexError outside 0..n-1."""
+        if not 0 <= i < self.n:
+            raise IndexError(f"page {i} is not in a picture book of {self.n} pages.")
+        return scene_of_page(i, self.seed, self.split)
+
+    def pictures(self, indices: Int[Tensor, " b"]) -> Float[Tensor, "b 3 64 64"]:
+        """The pictures, float32 in [-1, 1]."""
+        if self._rendered is None:
+            pages = np.stack([render(self.scene(i)) for i in indices.tolist()])
+        else:
+            pages = self._rendered[indices.numpy()]
+        return torch.from_numpy(pages).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+    def captions(self, indices: Int[Tensor, " b"], generator: torch.Generator) -> list[str]:
+        """One caption a picture, drawn anew at each call, in either language."""
+        rng = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))
+        return [caption(self.scene(i), rng).text for i in indices.tolist()]
+
+    def _cached(self, workers: int | None) -> Path:
+        """The file of rendered pictures; made under another name and renamed when complete, so never half there."""
+        folder = Path(os.environ.get("MINIDIFFUSION_CACHE") or Path.home() / ".cache" / "minidiffusion")
+        path = folder / f"picturebook-{source_hash()}-{self.split}-{self.seed}-{self.n}.npy"
+        if path.exists():
+            return path
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, draft = tempfile.mkstemp(dir=folder, prefix=f"{path.stem}-", suffix=".part")
+        os.close(handle)
+        try:
+            pages = np.lib.format.open_memmap(draft, mode="w+", dtype=np.uint8, shape=(self.n, 64, 64, 3))
+            with tqdm(total=self.n, desc="rendering the picture book", unit=" pictures") as bar:
+                for start, chunk in self._chunks(workers):
+                    pages[start : start + len(chunk)] = chunk
+                    bar.update(len(chunk))
+            pages.flush()
+            os.replace(draft, path)
+        finally:
+            Path(draft).unlink(missing_ok=True)
+        return path
+
+    def _chunks(self, workers: int | None) -> Iterator[tuple[int, np.ndarray]]:
+        """Every chunk of pictures, in order, with the number of its first page."""
+        starts = range(0, self.n, CHUNK)
+        chunks = [range(start, min(start + CHUNK, self.n)) for start in starts]
+        task = partial(render_pages, seed=self.seed, split=self.split)
+        workers = min(workers or os.cpu_count() or 1, len(chunks))
+        if workers == 1:
+            yield from zip(starts, map(task, chunks), strict=True)
+            return
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            yield from zip(starts, pool.map(task, chunks), strict=True)
+
+
+def source_hash() -> str:
+    """Twelve hex digits that change whenever a file that decides on the pictures does."""
+    digest = hashlib.sha256()
+    for path in sorted(set(Path(__file__).parent.glob("*.py")) - {Path(__file__), Path(captions.__file__)}):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:12]

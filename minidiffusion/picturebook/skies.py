@@ -1,0 +1,120 @@
+r"""The five skies: the sheet that a picture begins with, painted once for each style, and what moves across it."""
+
+import math
+from collections.abc import Callable
+from functools import cache
+from random import Random
+
+import numpy as np
+from PIL import Image
+
+from minidiffusion.picturebook.brush import SIDE, ZOOM, Brush, Points, arc
+from minidiffusion.picturebook.palette import SKIES, WHITE, Colour, Number, mix
+from minidiffusion.picturebook.places import HORIZON
+from minidiffusion.picturebook.styles import STYLES
+
+STARS = ((7, 8), (16, 18), (24, 6), (33, 14), (41, 4), (47, 20), (57, 9), (60, 25), (4, 27), (29, 25))
+CRESCENT = [(6.5 * math.cos(a), 6.5 * math.sin(a)) for a in np.linspace(0.35, 5.05, 18)] + [
+    (2.4 + 4.9 * math.cos(a), -1.5 + 4.9 * math.sin(a)) for a in np.linspace(4.75, 0.65, 14)
+]
+AURORAS = 8  # prepared curtains
+
+
+@cache
+def sheet(style: str, sky: str, variant: int) -> Image.Image:
+    """The empty sky on a canvas: a gradient from zenith to horizon, but strips of cut paper, or steps of pixels."""
+    hour, n = SKIES[sky], SIDE * ZOOM
+    x, y = np.meshgrid((np.arange(n) + 0.5) / n, (np.arange(n) + 0.5) / n)
+    t, shade = np.clip(y * SIDE / HORIZON, 0, 1), np.ones_like(x)
+    if style == "paper cut":
+        wave = y * SIDE / HORIZON + 0.05 * np.sin(2 * np.pi * x * 1.5 + 1)
+        t = np.clip(np.floor(wave * 4) / 3, 0, 1)
+        shade = 1 - 0.16 * np.exp(-(1 - (wave * 4) % 1) * 6)
+    elif style == "pixel art":
+        t = np.round(t * 6) / 6
+    stops = [STYLES[style].fill(c, "sky") for c in (hour.zenith, hour.middle, hour.horizon)]
+    picture = np.stack([np.interp(t, (0, 0.55, 1), [stop[k] for stop in stops]) for k in range(3)], axis=-1)
+    if sky == "aurora":
+        picture = curtains(picture, x, y, variant)
+    if style == "watercolor":
+        bloom = 0.5 + 0.5 * np.sin(5 * x + 2 * np.sin(6 * y)) * np.sin(7 * y + 1)
+        picture += (255 - picture) * (0.14 * bloom)[..., None]
+    return Image.fromarray(np.clip(picture * shade[..., None], 0, 255).astype(np.uint8))
+
+
+def curtains(picture: np.ndarray, x: np.ndarray, y: np.ndarray, variant: int) -> np.ndarray:
+    """Northern lights: two bright hems that wind over the sky, each fading upwards from green into violet."""
+    rng = np.random.default_rng(variant)
+    for height, colour, top in ((0.42, (70, 245, 150), (60, 150, 200)), (0.27, (90, 235, 190), (170, 90, 210))):
+        a, b = rng.uniform(0, 6.28, 2)
+        hem = height + 0.07 * np.sin(a + 6.28 * x) + 0.03 * np.sin(b + 12.6 * x)
+        above = (hem - y) / 0.26
+        folds = 0.72 + 0.28 * np.sin(2 * a + 9 * x) ** 2
+        glow = folds * np.where(above > 0, np.exp(-2.2 * above), np.exp(14 * above))
+        hue = np.clip(above, 0, 1)[..., None]
+        picture = picture + (np.array(colour) * (1 - hue) + np.array(top) * hue - picture) * (0.8 * glow)[..., None]
+    return picture
+
+
+def cloud(b: Brush, x: Number, y: Number, w: Number, colour: Colour) -> None:
+    left, right = (x - w * 0.55, y, w * 0.45, w * 0.2), (x + w * 0.5, y, w * 0.5, w * 0.2)
+    b.blob([left, right, (x - w * 0.1, y - w * 0.17, w * 0.45, w * 0.32)], colour)
+
+
+def shine(b: Brush, shape: Points, x: Number, y: Number, reach: Number, opacity: Number) -> None:
+    """The sun or the moon, of this shape, in a glow around (x, y)."""
+    b.glow(x, y, reach, b.sky.lamp, opacity)
+    b.role = "lamp"
+    b.polygon(shape, b.sky.lamp)
+    b.role = "sky"
+
+
+def day(b: Brush, rng: Random, lamp: Number) -> None:
+    y = 12 + rng.uniform(-1.5, 1.5)
+    shine(b, arc(lamp, y, 6, 6), lamp, y, 15, 0.75)
+    x = rng.uniform(-4, 4)
+    cloud(b, 64 - lamp + x, 9 + rng.uniform(-2, 2), 10, mix(WHITE, b.sky.middle, 0.12))
+    cloud(b, 32 - x, 22 + rng.uniform(-2, 2), 7, mix(WHITE, b.sky.middle, 0.22))
+
+
+def night(b: Brush, rng: Random, lamp: Number) -> None:
+    y = 13 + rng.uniform(-1.5, 1.5)
+    stars(b, 10, lamp)
+    shine(b, [(lamp + dx, y + dy) for dx, dy in CRESCENT], lamp, y, 15, 0.35)
+
+
+def sunset(b: Brush, rng: Random, lamp: Number) -> None:
+    y = HORIZON - 9 + rng.uniform(-1, 1)
+    shine(b, arc(lamp, y, 8.5, 8.5), lamp, y, 24, 0.6)
+    for x, y, w in ((44, 9, 22), (18, 16, 15)):
+        x += rng.uniform(-5, 5)
+        wisp = [(-1, 0), (-0.3, -1.5), (0.5, -1.2), (1, 0.4), (0.2, 1.5)]
+        b.plain([(x + dx * w, y + dy) for dx, dy in wisp], (255, 170, 150), 0.75)
+
+
+def rain(b: Brush, rng: Random, lamp: Number) -> None:
+    x = rng.uniform(-3, 3)
+    for k in range(4):
+        cloud(b, 6 + 17.5 * k + x, 5 + 2 * (k % 2), 14, (86, 106, 132) if k % 2 else (106, 126, 150))
+
+
+def aurora(b: Brush, rng: Random, lamp: Number) -> None:
+    stars(b, 6, -9)
+
+
+def stars(b: Brush, n: int, lamp: Number) -> None:
+    for x, y in STARS[:n]:
+        if abs(x - lamp) > 9:
+            b.spot(x, y, 0.85, 0.85, (255, 252, 226), 0.85)
+
+
+def raindrops(b: Brush) -> None:
+    """The same slanted drops in every picture, drawn last: rain falls in front of everything."""
+    for k in range(14):
+        x, y = (k * 23) % 64, 13 + (k * 17) % 44
+        b.draw.line([(x * ZOOM, y * ZOOM), ((x - 1.6) * ZOOM, (y + 5) * ZOOM)], fill=(226, 236, 246, 120), width=3)
+
+
+PAINT: dict[str, Callable[[Brush, Random, Number], None]] = {
+    "day": day, "night": night, "sunset": sunset, "rain": rain, "aurora": aurora,
+}  # fmt: skip

@@ -1,0 +1,204 @@
+r"""Six hands: what each art style does to a fill, a line and a shadow, and to the finished picture.
+
+Texture is fixed: every picture of a style lies on the same sheet of paper. A decoder can learn that sheet once, whereas
+fresh noise in every picture could never be reproduced from a short code.
+"""
+
+import numpy as np
+from PIL import Image
+
+from minidiffusion.picturebook.brush import SIDE, ZOOM, Brush, Points
+from minidiffusion.picturebook.palette import WHITE, Colour, Number, dark, mix
+
+PAPER: Colour = (250, 245, 234)
+
+
+def smooth_noise(seed: int, cells: int) -> np.ndarray:
+    """Fixed smooth noise in about -1..1, float32 of shape (64, 64, 1), varying over 64/cells pixels."""
+    coarse = np.random.default_rng(seed).uniform(-1, 1, (cells, cells)).astype(np.float32)
+    return np.asarray(Image.fromarray(coarse).resize((SIDE, SIDE), Image.Resampling.BICUBIC))[..., None]
+
+
+def blur(picture: np.ndarray, by: int) -> np.ndarray:
+    """A wide, cheap blur: average blocks of `by` pixels and interpolate between them. uint8 in, float32 out."""
+    small = Image.fromarray(picture).reduce(by)
+    return np.asarray(small.resize((SIDE, SIDE), Image.Resampling.BICUBIC), dtype=np.float32)
+
+
+def edge_distance() -> np.ndarray:
+    """How far each pixel is from the sheet's nearest edge, shape (64, 64, 1)."""
+    inward = np.minimum(np.arange(SIDE), SIDE - 1 - np.arange(SIDE)).astype(np.float32) + 0.5
+    return np.minimum(inward[:, None], inward[None, :])[..., None]
+
+
+def vignette(strength: Number) -> np.ndarray:
+    """1 in the middle, and about `strength` darker in the corners, shape (64, 64, 1)."""
+    ramp = np.linspace(-1, 1, SIDE, dtype=np.float32)
+    return 1 - strength * (ramp[:, None, None] ** 2 + ramp[None, :, None] ** 2) ** 1.5 / 2.8
+
+
+def widths(subject: Number, land: Number = 0.0, sky: Number = 0.0, lamp: Number = 0.0) -> dict[str, Number]:
+    """How thick the outline of each role is, in pixels. The lamp is the sun or the moon."""
+    return {"sky": sky, "lamp": lamp, "far": land, "near": land, "subject": subject}
+
+
+class Style:
+    """Gouache from a storybook, and the base of the others: opaque fills, each outlined in its own darker shade."""
+
+    width = widths(subject=0.55)
+
+    def __init__(self) -> None:
+        self.texture = (1 + 0.018 * smooth_noise(1, 32) + 0.02 * smooth_noise(2, 9)) * vignette(0.1)
+
+    def fill(self, colour: Colour, role: str) -> Colour:
+        """What a shape of this colour is filled with."""
+        return colour
+
+    def stroke(self, colour: Colour, role: str) -> Colour:
+        """What a free line of this colour, or a lit window, is painted with."""
+        return self.fill(colour, role)
+
+    def line(self, colour: Colour, role: str) -> Colour | None:
+        """The outline of a shape of this colour, if it has one."""
+        return dark(colour, 0.6) if role == "subject" else None
+
+    def under(self, brush: Brush, outlines: list[Points]) -> None:
+        """What lies beneath a shape before it is filled."""
+
+    def finish(self, picture: np.ndarray) -> np.ndarray:
+        """From the averaged picture, uint8 (64, 64, 3), to the finished one, float32 in 0..255."""
+        return picture * self.texture
+
+
+class Watercolor(Style):
+    """Thin washes on white paper: pale, blooming, darker where the pigment gathers at an edge, with a ragged border."""
+
+    width = widths(subject=0.45, land=0.4)
+
+    def __init__(self) -> None:
+        bloom = 0.6 * smooth_noise(11, 5) + 0.4 * smooth_noise(12, 12)
+        ragged = edge_distance() + 0.9 * smooth_noise(13, 9) + 0.5 * smooth_noise(14, 21)
+        self.wash = np.clip(0.93 + 0.16 * bloom, 0, 1) * np.clip((ragged - 2.2) / 1.4, 0, 1)
+        self.rim = 1 - 0.12 * np.exp(-((ragged - 4.2) ** 2))
+
+    def fill(self, colour: Colour, role: str) -> Colour:
+        return mix(colour, WHITE, 0.04 if role == "subject" else 0.2)
+
+    def line(self, colour: Colour, role: str) -> Colour | None:
+        if role == "subject":
+            return dark(colour, 0.72)
+        return None if role in ("sky", "lamp") else dark(mix(colour, WHITE, 0.12), 0.88)
+
+    def finish(self, picture: np.ndarray) -> np.ndarray:
+        paper = np.array(PAPER, dtype=np.float32)
+        return paper + (picture * self.rim - paper) * self.wash
+
+
+class Ink(Style):
+    """Pen and ink: one dark line around everything, and colour as a light wash inside it."""
+
+    PEN: Colour = (46, 42, 60)
+    width = widths(subject=0.7, land=0.5, sky=0.5, lamp=0.6)
+
+    def __init__(self) -> None:
+        frame = edge_distance()
+        self.inside = np.clip((frame - 2.0) / 1.0, 0, 1)
+        self.pen = 0.75 * np.clip(1 - np.abs(frame - 2.5) / 0.9, 0, 1)
+        self.texture = 1 + 0.012 * smooth_noise(21, 32)
+
+    def fill(self, colour: Colour, role: str) -> Colour:
+        return mix(colour, PAPER, {"subject": 0.06, "sky": 0.24, "lamp": 0.1}.get(role, 0.36))
+
+    def line(self, colour: Colour, role: str) -> Colour | None:
+        return mix(self.PEN, colour, {"subject": 0.0, "near": 0.35}.get(role, 0.5))
+
+    def finish(self, picture: np.ndarray) -> np.ndarray:
+        paper, pen = np.array(PAPER, dtype=np.float32), np.array(self.PEN, dtype=np.float32)
+        page = (paper + (picture - paper) * self.inside) * self.texture
+        return page + (pen - page) * self.pen
+
+
+class PixelArt(Style):
+    """Pixel art: a picture of 32 x 32 squares in a limited palette, with dark outlines."""
+
+    LEVELS = 15
+    width = widths(subject=1.1)
+
+    def __init__(self) -> None:
+        steps = np.round(np.arange(256) / 255 * self.LEVELS) * 255 / self.LEVELS
+        self.palette = steps.astype(np.float32)
+
+    def line(self, colour: Colour, role: str) -> Colour | None:
+        return dark(colour, 0.5) if role == "subject" else None
+
+    def finish(self, picture: np.ndarray) -> np.ndarray:
+        squares = np.asarray(Image.fromarray(picture).reduce(2))
+        return self.palette[squares].repeat(2, axis=0).repeat(2, axis=1)
+
+
+class Neon(Style):
+    """Tubes of light in the dark: each shape a glowing outline over a dim fill of its own colour."""
+
+    width = widths(subject=0.8, land=0.6, sky=0.7)
+
+    def __init__(self) -> None:
+        self.vignette = vignette(0.35)
+
+    def fill(self, colour: Colour, role: str) -> Colour:
+        if role == "subject":
+            return dark(colour, 0.56)
+        if role == "lamp":
+            return colour
+        return dark(vivid(colour, 0.3), 0.5) if role == "sky" else dark(colour, 0.2)
+
+    def stroke(self, colour: Colour, role: str) -> Colour:
+        return colour
+
+    def line(self, colour: Colour, role: str) -> Colour | None:
+        return brilliant(colour) if role in ("far", "near") else mix(colour, WHITE, 0.1)
+
+    def finish(self, picture: np.ndarray) -> np.ndarray:
+        return (picture + 0.55 * blur(picture, 4)) * self.vignette
+
+
+def vivid(colour: Colour, purity: Number) -> Colour:
+    """A purer colour of the same brightness: a fraction `purity` of its grey is taken away."""
+    low, high = min(colour), max(colour)
+    r, g, b = ((part - purity * low) * high / (high - purity * low) for part in colour)
+    return r, g, b
+
+
+def brilliant(colour: Colour) -> Colour:
+    """A purer colour at the brightness of a neon tube."""
+    r, g, b = vivid(colour, 0.6)
+    peak = max(r, g, b)
+    return r * 225 / peak, g * 225 / peak, b * 225 / peak
+
+
+class PaperCut(Style):
+    """Layers of cut paper: each sheet has a pale cut edge and throws a soft shadow on the sheets below."""
+
+    width = widths(subject=0.4, land=0.45, sky=0.4, lamp=0.4)
+
+    def __init__(self) -> None:
+        self.texture = (1 + 0.014 * smooth_noise(31, 32)) * vignette(0.12)
+        self.height = {"sky": 0.6, "lamp": 0.8, "far": 1.0, "near": 1.2, "subject": 0.7}  # above the sheet below
+
+    def line(self, colour: Colour, role: str) -> Colour | None:
+        return mix(colour, WHITE, 0.25)
+
+    def under(self, brush: Brush, outlines: list[Points]) -> None:
+        reach = self.height[brush.role] * ZOOM
+        for dx, dy in ((1.0, 0.7), (-0.5, -1.1), (0.5, 1.3)):
+            for outline in outlines:
+                brush.draw.polygon([(x + dx * reach, y + dy * reach) for x, y in outline], fill=(14, 12, 40, 46))
+
+
+STYLES: dict[str, Style] = {
+    "storybook": Style(),
+    "watercolor": Watercolor(),
+    "ink": Ink(),
+    "pixel art": PixelArt(),
+    "neon": Neon(),
+    "paper cut": PaperCut(),
+}

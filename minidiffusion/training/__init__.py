@@ -1,0 +1,1 @@
+"""Training: one generator loop, the average of the weights, and how a killed training goes on."""

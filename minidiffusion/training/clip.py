@@ -1,0 +1,61 @@
+r"""Training CLIP: which sentence belongs to which picture? (article 2.4, 3.4.2)
+
+A batch of b pictures and their b captions; the loss asks each to find its partner among the b (clip/contrastive.py).
+The tokenizer is trained first, on captions of the same data.
+"""
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from minidiffusion.checkpoint import save_model
+from minidiffusion.clip.contrastive import clamp_temperature, symmetric_cross_entropy
+from minidiffusion.clip.encoder import CLIP, CLIPConfig
+from minidiffusion.clip.tokenizer import Tokenizer
+from minidiffusion.data.captioned import CaptionedPictures
+
+from .loop import Recipe
+
+
+@dataclass(frozen=True)
+class CLIPTraining:
+    r"""Everything that decides how CLIP turns out. `model.vocab_size` is the most tokens that the tokenizer may have."""
+
+    recipe: Recipe = Recipe(steps=1000, batch=128, lr=1e-3, warmup=100, weight_decay=0.05, ema=0.998, save_every=250)
+    model: CLIPConfig = CLIPConfig(vocab_size=2048)
+    captions_for_tokenizer: int = 20_000
+
+
+class CLIPTask:
+    r"""CLIP on the captioned pictures of `data`; tokenizer and weights go to the folder `weights`."""
+
+    def __init__(self, training: CLIPTraining, data: CaptionedPictures, weights: Path):
+        self.data, self.weights = data, weights
+        some = torch.arange(training.captions_for_tokenizer) % len(data)
+        captions = data.captions(some, torch.Generator().manual_seed(training.recipe.seed))
+        self.tokenizer = Tokenizer.train(captions, training.model.vocab_size)
+        self.config = replace(training.model, vocab_size=self.tokenizer.vocab_size)
+        self.settings = {"task": "clip", **asdict(training)}
+        torch.manual_seed(training.recipe.seed)
+        self.model = CLIP(self.config)
+
+    def loss(self, model: nn.Module, indices: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+        device = next(model.parameters()).device
+        x = self.data.pictures(indices).to(device)
+        ids = self.tokenizer(self.data.captions(indices, generator), self.config.context_length).to(device)
+        logits = model(x, ids)
+        found = (logits.argmax(dim=1) == torch.arange(len(x), device=device)).float().mean()
+        scale = self.model.logit_scale.exp()
+        return symmetric_cross_entropy(logits), {"found": found.item(), "logit_scale": scale.item()}
+
+    def sheet(self, model: nn.Module) -> None:
+        return None
+
+    def after_step(self) -> None:
+        clamp_temperature(self.model)
+
+    def save(self, folder: Path, model: nn.Module) -> None:
+        self.tokenizer.save(self.weights / "tokenizer.json")
+        save_model(self.weights, "clip", model, self.config, dtype=torch.float16)

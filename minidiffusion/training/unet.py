@@ -1,0 +1,116 @@
+r"""Training the denoiser on latents and captions: the latent diffusion model (article 3.1; Rombach et al. 2022).
+
+    picture --VAE--> x_0,    caption --CLIP--> tokens,    t ~ U{1..T},  eps ~ N(0, I)
+    loss = weight(t) | target(x_0, eps, t) - unet(alpha_t x_0 + sigma_t eps, t, tokens) |^2
+
+VAE and CLIP are finished and stay frozen, so every picture is encoded once, before the first step. A tenth of the
+captions is replaced by the empty one: that teaches the network what "no prompt" looks like, which guidance needs.
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import PIL.Image
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from minidiffusion.checkpoint import load_model, save_model
+from minidiffusion.clip.encoder import CLIP, CLIPConfig
+from minidiffusion.clip.tokenizer import Tokenizer
+from minidiffusion.data.captioned import CaptionedPictures
+from minidiffusion.diffusion import objective
+from minidiffusion.diffusion.guidance import classifier_free
+from minidiffusion.diffusion.prediction import Kind, denoiser
+from minidiffusion.diffusion.sampler import dpm_solver_pp
+from minidiffusion.diffusion.schedule import Name, make_schedule
+from minidiffusion.latent.vae import AutoencoderKL, VAEConfig
+from minidiffusion.networks.unet import UNet, UNetConfig
+
+from .loop import Recipe, training_device
+from .sheet import picture_sheet
+
+
+@dataclass(frozen=True)
+class UNetTraining:
+    r"""Everything that decides how the denoiser turns out."""
+
+    recipe: Recipe = Recipe(steps=10_000, batch=64, lr=1e-3, warmup=500, ema=0.9995, save_every=500, sheet_every=1000)
+    model: UNetConfig = UNetConfig()
+    schedule: Name = "cosine"
+    T: int = 1000
+    prediction: Kind = "v"
+    weighting: objective.Weighting = "min_snr"
+    caption_dropout: float = 0.1
+
+
+class UNetTask:
+    r"""The denoiser on the latents of `data`. `weights` holds the trained VAE, CLIP and tokenizer, and receives it."""
+
+    def __init__(self, training: UNetTraining, data: CaptionedPictures, weights: Path):
+        self.training, self.data, self.weights = training, data, weights
+        self.settings = {"task": "unet", **asdict(training)}
+        self.device = training_device()
+        self.tokenizer = Tokenizer.load(weights / "tokenizer.json")
+        self.clip = load_model(weights, "clip", CLIPConfig, CLIP).to(self.device)
+        self.vae = load_model(weights, "vae", VAEConfig, AutoencoderKL).to(self.device)
+        self.schedule = make_schedule(training.schedule, training.T)
+        self.latents = encode_all(self.vae, data, self.device)
+        torch.manual_seed(training.recipe.seed)
+        self.model = UNet(training.model).to(memory_format=torch.channels_last)
+
+    @torch.no_grad()
+    def context(self, captions: list[str]) -> Float[Tensor, "b n d"]:
+        ids = self.tokenizer(captions, self.clip.config.context_length).to(self.device)
+        return self.clip.text_model(ids)[0]
+
+    def loss(self, model: nn.Module, indices: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+        b = len(indices)
+        x_0 = self.latents[indices]
+        dropped = torch.rand(b, generator=generator) < self.training.caption_dropout
+        captions = self.data.captions(indices, generator)
+        context = self.context(["" if drop else text for text, drop in zip(captions, dropped, strict=True)])
+        t = torch.randint(1, self.schedule.T + 1, (b,), generator=generator)
+        eps = torch.randn(x_0.shape, generator=generator)
+        losses = objective.loss(
+            lambda x_t, t: model(x_t, t, context),
+            self.schedule,
+            x_0.to(self.device),
+            t.to(self.device),
+            eps.to(self.device),
+            self.training.prediction,
+            self.training.weighting,
+        )
+        return losses.mean(), {}
+
+    def sheet(self, model: nn.Module) -> PIL.Image.Image:
+        r"""32 captions of the data, drawn with guidance 3 from fixed noise."""
+        n = 32
+        generator = torch.Generator().manual_seed(0)
+        captions = self.data.captions(torch.arange(n), generator)
+        x_T = torch.randn((n, *self.latents.shape[1:]), generator=generator).to(self.device)
+        denoise = denoiser(model, self.schedule, self.training.prediction)
+        denoise = classifier_free(denoise, self.context(captions), self.context([""] * n), scale=3.0)
+        *_, last = dpm_solver_pp(denoise, x_T, self.schedule.times(20))
+        return picture_sheet(self.vae.decode(last.x / self.vae.config.scaling_factor), columns=8)
+
+    def after_step(self) -> None:
+        pass
+
+    def save(self, folder: Path, model: nn.Module) -> None:
+        save_model(self.weights, "unet", model, self.training.model, dtype=torch.float16)
+
+
+@torch.no_grad()
+def encode_all(vae: AutoencoderKL, data: CaptionedPictures, device: torch.device) -> Float[Tensor, "n c h w"]:
+    r"""The scaled latents of all pictures, on the CPU. Their standard deviation must be near 1.
+
+    Raises ValueError if it is not: the schedule's signal-to-noise ratio means nothing for latents of another size.
+    """
+    parts = tqdm(torch.arange(len(data)).split(64), desc="encoding", unit_scale=64, unit="picture", mininterval=5)
+    means = [vae.encode(data.pictures(indices).to(device)).mode().cpu() for indices in parts]
+    latents = vae.config.scaling_factor * torch.cat(means)
+    if not 0.8 < latents.std() < 1.2:
+        raise ValueError(f"the latents' standard deviation is {latents.std():.3f} after scaling; it should be near 1")
+    return latents

@@ -1,0 +1,45 @@
+import torch
+
+from minidiffusion.diffusion.guidance import classifier_free, combine
+from minidiffusion.diffusion.prediction import Prediction
+
+CONDITIONAL, UNCONDITIONAL = torch.full((2, 3, 4), 1.0), torch.full((2, 3, 4), -1.0)
+CALLS = []
+
+
+def denoise(x, t, context):
+    CALLS.append(len(x))
+    signal = x + context.mean(dim=(1, 2))[:, None] * t
+    return Prediction(x0=signal, eps=x - signal)
+
+
+def guided(scale):
+    return classifier_free(denoise, CONDITIONAL, UNCONDITIONAL, scale)(torch.ones(2, 5), torch.tensor(3.0))
+
+
+def test_scale_0_ignores_the_prompt_and_1_is_the_prompt_alone():
+    for scale, context in [(0.0, UNCONDITIONAL), (1.0, CONDITIONAL)]:
+        for ours, plain in zip(guided(scale), denoise(torch.ones(2, 5), torch.tensor(3.0), context), strict=True):
+            torch.testing.assert_close(ours, plain)
+
+
+def test_it_is_linear_in_the_scale():
+    one, three, five = guided(1.0), guided(3.0), guided(5.0)
+    torch.testing.assert_close(three.x0, (one.x0 + five.x0) / 2)
+    torch.testing.assert_close(three.eps, (one.eps + five.eps) / 2)
+
+
+def test_one_batch_of_two_and_none_for_scale_1():
+    CALLS.clear()
+    guided(2.0)
+    guided(1.0)
+    assert CALLS == [4, 2]
+
+
+def test_guided_x0_and_eps_still_explain_the_same_x_t():
+    alpha, sigma = 0.6, 0.8
+    x_t = torch.randn(5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    eps_u, eps_c = torch.randn(2, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    u, c = (Prediction((x_t - sigma * eps) / alpha, eps) for eps in (eps_u, eps_c))
+    mixed = combine(u, c, 4.0)
+    torch.testing.assert_close(alpha * mixed.x0 + sigma * mixed.eps, x_t)

@@ -1,0 +1,135 @@
+"""Captions: true, in both languages, and never saying another value of an attribute."""
+
+import numpy as np
+import pytest
+
+from minidiffusion.picturebook.captions import CONNECTING, LEXICON, caption, describe, vocabulary
+from minidiffusion.picturebook.scene import ATTRIBUTES, Scene, random_scene
+
+HOUSE = Scene("house", "red", "sea", "night", "watercolor", "small", "left")
+
+
+def read(text: str, language: str) -> dict[str, set[str]]:
+    """The values that a text states, by attribute: the longest term of the lexicon is taken wherever one begins."""
+    terms = {
+        term: (name, value)
+        for name, values in LEXICON.items()
+        for value, spoken in values.items()
+        for term in spoken[language]
+    }
+    stated: dict[str, set[str]] = {}
+    at = 0
+    while at < len(text):
+        starts_a_word = language == "zh" or at == 0 or not text[at - 1].isalnum()
+        found = [
+            term
+            for term in terms
+            if starts_a_word
+            and text.startswith(term, at)
+            and (language == "zh" or not text[at + len(term) : at + len(term) + 1].isalnum())
+        ]
+        if found:
+            longest = max(found, key=len)
+            name, value = terms[longest]
+            stated.setdefault(name, set()).add(value)
+        at += len(max(found, key=len)) if found else 1
+    return stated
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_caption_states_what_it_mentions_and_nothing_else(language: str):
+    rng = np.random.default_rng(0)
+    for _ in range(1500):
+        scene = random_scene(rng, "all")
+        text, mentioned = caption(scene, rng, language)
+        assert read(text, language) == {name: {getattr(scene, name)} for name in mentioned}, text
+
+
+def test_the_lexicon_covers_every_value_and_no_term_means_two_things():
+    for language in ("en", "zh"):
+        terms = [term for values in LEXICON.values() for spoken in values.values() for term in spoken[language]]
+        assert len(terms) == len(set(terms))
+    assert {name: tuple(values) for name, values in LEXICON.items()} == ATTRIBUTES
+
+
+def test_the_subject_is_always_mentioned_and_the_rest_as_often_as_asked():
+    rng = np.random.default_rng(1)
+    mentioned = [caption(HOUSE, rng).mentioned for _ in range(3000)]
+    share = {name: np.mean([name in said for said in mentioned]) for name in ATTRIBUTES}
+    assert share["subject"] == 1
+    for name in ("colour", "place", "sky", "style"):
+        assert share[name] == pytest.approx(0.85, abs=0.03)
+    for name in ("size", "side"):
+        assert share[name] == pytest.approx(0.55, abs=0.04)
+    assert np.mean([{"colour", "place", "sky", "style"} <= said for said in mentioned]) == pytest.approx(0.52, abs=0.04)
+
+
+def test_nothing_or_everything_can_be_left_out():
+    rng = np.random.default_rng(2)
+    assert caption(HOUSE, rng, leave_out=0).mentioned == set(ATTRIBUTES)
+    assert caption(HOUSE, rng, leave_out=1).mentioned == {"subject"}
+
+
+@pytest.mark.parametrize(
+    ("language", "prompt"),
+    [
+        ("en", "a red house by the sea at night, watercolor"),
+        ("en", "a small red house by the sea at night, on the left, watercolor"),
+        ("en", "watercolor painting of a red house by the sea at night"),
+        ("zh", "夜晚海边的红房子，水彩"),
+        ("zh", "夜晚海边的红色小房子，水彩画"),
+    ],
+)
+def test_what_people_type_is_in_the_grammar(language: str, prompt: str):
+    rng = np.random.default_rng(3)
+    assert prompt in (caption(HOUSE, rng, language).text for _ in range(60_000))
+
+
+def test_a_third_to_a_half_of_the_captions_is_chinese():
+    rng = np.random.default_rng(4)
+    chinese = np.mean([not caption(HOUSE, rng).text.isascii() for _ in range(2000)])
+    assert chinese == pytest.approx(0.4, abs=0.04)
+
+
+def test_captions_of_one_scene_are_varied_and_determined_by_the_generator():
+    def some(seed: int) -> list[str]:
+        rng = np.random.default_rng(seed)
+        return [caption(HOUSE, rng).text for _ in range(300)]
+
+    assert some(5) == some(5)
+    assert len(set(some(5))) > 250
+
+
+def test_the_full_description_says_everything_once():
+    rng = np.random.default_rng(6)
+    for _ in range(50):
+        scene = random_scene(rng)
+        for language in ("en", "zh"):
+            everything = {name: {getattr(scene, name)} for name in ATTRIBUTES}
+            assert read(describe(scene, language), language) == everything
+    assert describe(HOUSE) == "a small red house by the sea at night, on the left, watercolor painting"
+
+
+def test_the_vocabulary_has_every_word_that_a_caption_uses():
+    rng = np.random.default_rng(7)
+    for _ in range(1500):
+        words = caption(random_scene(rng), rng, "en").text.replace(",", "").split()
+        assert vocabulary("en").issuperset(words)
+        rest = caption(random_scene(rng), rng, "zh").text
+        for term in sorted(vocabulary("zh"), key=len, reverse=True):
+            rest = rest.replace(term, "")
+        assert not rest.strip("，")
+    assert vocabulary() == vocabulary("en") | vocabulary("zh")
+    assert {"the", "watercolour"} <= vocabulary("en")
+    assert set(CONNECTING["zh"]) <= vocabulary("zh")
+
+
+def test_unknown_languages_and_impossible_probabilities_are_refused():
+    rng = np.random.default_rng(8)
+    with pytest.raises(ValueError, match="language 'fr' is unknown; choose one of: en, zh"):
+        caption(HOUSE, rng, "fr")
+    with pytest.raises(ValueError, match="language 'fr' is unknown"):
+        vocabulary("fr")
+    for leave_out in (-0.1, 1.1, float("nan")):
+        with pytest.raises(ValueError, match="leave_out is a probability"):
+            caption(HOUSE, rng, leave_out=leave_out)

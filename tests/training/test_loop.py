@@ -1,0 +1,242 @@
+import contextlib
+import dataclasses
+import json
+import math
+
+import pytest
+import torch
+from PIL import Image
+from tiny_task import TinyConfig, TinyNetwork, TinyTask
+
+from minidiffusion.checkpoint import load_model, load_state
+from minidiffusion.training import loop
+from minidiffusion.training.loop import (
+    Recipe,
+    derive_seed,
+    learning_rate,
+    make_generator,
+    make_optimizer,
+    run_with_progress,
+    train,
+)
+
+RECIPE = Recipe(steps=12, batch=8, lr=1e-2, warmup=4, ema=0.9, save_every=5, sheet_every=4, log_every=3)
+
+
+def read_log(folder):
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+# ------------------------------------------------------------------------------------------------ recipe
+
+
+@pytest.mark.parametrize("name", ["lr", "weight_decay", "clip_grad", "ema"])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_recipe_refuses_what_is_not_finite(name, value):
+    with pytest.raises(ValueError, match=f"^{name} must be a finite number, not {value}"):
+        dataclasses.replace(RECIPE, **{name: value})
+
+
+@pytest.mark.parametrize("field", dataclasses.fields(Recipe), ids=lambda field: field.name)
+def test_recipe_refuses_negative_numbers(field):
+    with pytest.raises(ValueError, match=f"^{field.name} must be .*, not -1"):
+        dataclasses.replace(RECIPE, **{field.name: field.type(-1)})
+
+
+@pytest.mark.parametrize("name", ["steps", "batch", "lr", "clip_grad", "save_every", "log_every"])
+def test_recipe_refuses_zero_where_nothing_would_happen(name):
+    with pytest.raises(ValueError, match=f"^{name} must be greater than 0, not 0"):
+        dataclasses.replace(RECIPE, **{name: type(getattr(RECIPE, name))(0)})
+
+
+def test_recipe_refuses_a_warmup_longer_than_the_training_and_an_average_that_never_moves():
+    with pytest.raises(ValueError, match="warmup"):
+        dataclasses.replace(RECIPE, warmup=13)
+    with pytest.raises(ValueError, match="ema must be at least 0 and less than 1, not 1"):
+        dataclasses.replace(RECIPE, ema=1.0)
+
+
+def test_recipe_allows_to_switch_off_what_is_optional():
+    assert dataclasses.replace(RECIPE, ema=0.0, warmup=0, weight_decay=0.0, sheet_every=0).sheet_every == 0
+
+
+# ------------------------------------------------------------------------------------------------ optimiser
+
+
+def test_learning_rate_climbs_a_line_and_descends_half_a_cosine():
+    recipe = Recipe(steps=12, batch=1, lr=0.8, warmup=4)
+    rates = [learning_rate(recipe, step) for step in range(12)]
+    cosine = [0.4 * (1 + math.cos(math.pi * i / 8)) for i in range(8)]
+    assert rates == pytest.approx([0.2, 0.4, 0.6, 0.8, *cosine], rel=1e-12)
+    assert rates[8] == pytest.approx(0.4) and rates[11] > 0
+    assert learning_rate(Recipe(steps=4, batch=1, lr=0.5, warmup=4), 3) == 0.5
+    assert learning_rate(Recipe(steps=3, batch=1, lr=0.8, warmup=0), 0) == 0.8
+
+
+def test_weight_decay_spares_norms_biases_and_embeddings():
+    model = TinyNetwork(TinyConfig())
+    optimizer = make_optimizer(model, RECIPE)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    decayed, free = ({names[id(p)] for p in group["params"]} for group in optimizer.param_groups)
+    assert decayed == {"linear.weight", "head.weight"}
+    assert free == set(names.values()) - decayed
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.01, 0.0]
+
+
+def test_optimizer_leaves_frozen_parameters_out():
+    model = TinyNetwork(TinyConfig())
+    model.table.requires_grad_(False)
+    params = [p for group in make_optimizer(model, RECIPE).param_groups for p in group["params"]]
+    assert len(params) == len(list(model.parameters())) - 1
+
+
+def test_loop_uses_the_schedule_and_shortens_gradients(tmp_path):
+    recipe = dataclasses.replace(RECIPE, clip_grad=0.01)
+    task, lengths = TinyTask(), []
+    task.after_step = lambda: lengths.append(torch.stack([p.grad.norm() for p in task.model.parameters()]).norm().item())
+    list(train(task, recipe, tmp_path))
+    assert lengths == pytest.approx([0.01] * 12, rel=1e-3)
+    assert read_log(tmp_path)[0]["gradient_norm"] > 0.1  # the log tells the length before
+    groups = load_state(tmp_path / "training.pt")["optimizer"]["param_groups"]
+    assert [group["lr"] for group in groups] == [learning_rate(recipe, 11)] * 2
+
+
+# ------------------------------------------------------------------------------------------------ randomness
+
+
+def test_every_seed_step_and_stream_has_its_own_numbers():
+    seeds = {derive_seed(s, k, stream) for s in range(10) for k in range(100) for stream in ("indices", "noise 0", "noise 1")}
+    assert len(seeds) == 3000
+    assert derive_seed(1, 23, "noise 0") != derive_seed(12, 3, "noise 0")
+    first, second = (torch.randn(4, generator=make_generator(0, 5)) for _ in range(2))
+    assert torch.equal(first, second)
+
+
+def test_steps_draw_from_all_pictures_and_do_not_repeat(tmp_path):
+    task = TinyTask()
+    list(train(task, dataclasses.replace(RECIPE, steps=60), tmp_path))
+    batches = [tuple(indices.tolist()) for indices, _ in task.seen]
+    assert len(set(batches)) == 60
+    assert {i for batch in batches for i in batch} == set(range(50))
+    assert len({noise.sum().item() for _, noise in task.seen}) == 60
+
+
+def test_another_seed_is_another_training(tmp_path):
+    losses = [
+        [record.loss for record in train(TinyTask(), dataclasses.replace(RECIPE, seed=seed), tmp_path / str(i))]
+        for i, seed in enumerate([0, 0, 1])
+    ]
+    assert losses[0] == losses[1] != losses[2]
+
+
+# ------------------------------------------------------------------------------------------------ records and files
+
+
+def test_training_learns_and_records_every_step(tmp_path):
+    recipe = dataclasses.replace(RECIPE, steps=200)
+    records = list(train(TinyTask(noisy=False), recipe, tmp_path))
+    assert [record.step for record in records] == list(range(1, 201))
+    first, last = (sum(r.loss for r in part) for part in (records[:20], records[-20:]))
+    assert last < 0.1 * first
+    assert all(record.pictures_per_second > 0 for record in records)
+    assert records[0].seconds_left > 0 and records[-1].seconds_left == 0
+    assert records[0].numbers["worst"] > 0
+
+
+def test_folder_holds_log_sheets_checkpoint_and_weights(tmp_path):
+    folder = tmp_path / "new" / "run"
+    records = list(train(TinyTask(), RECIPE, folder))
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "log.jsonl",
+        "sheet_0000004.png",
+        "sheet_0000008.png",
+        "sheet_0000012.png",
+        "tiny.json",
+        "tiny.safetensors",
+        "training.pt",
+    ]
+    log = read_log(folder)
+    assert [line["step"] for line in log] == [3, 6, 9, 12]
+    assert [line["loss"] for line in log] == [records[i].loss for i in (2, 5, 8, 11)]
+    assert log[0].keys() == {"step", "loss", "worst", "gradient_norm", "pictures_per_second", "seconds"}
+    with Image.open(folder / "sheet_0000012.png") as sheet:
+        assert sheet.size == (2, 2)
+
+
+def test_average_is_what_is_saved_at_the_end(tmp_path):
+    task = TinyTask()
+    list(train(task, RECIPE, tmp_path))
+    saved = load_model(tmp_path, "tiny", TinyConfig, TinyNetwork).state_dict()
+    average = load_state(tmp_path / "training.pt")["ema"]
+    assert all(torch.equal(saved[name], average[name]) for name in average)
+    assert not torch.equal(saved["head.weight"], task.model.head.weight)
+
+
+def test_a_task_without_a_sheet_gets_none(tmp_path):
+    task = TinyTask()
+    task.sheet = lambda model: None
+    list(train(task, RECIPE, tmp_path))
+    assert not list(tmp_path.glob("sheet*"))
+
+
+def test_progress_bar_tells_loss_and_speed(tmp_path, capsys):
+    assert run_with_progress(train(TinyTask(), RECIPE, tmp_path), RECIPE.steps, "tiny").step == 12
+    bar = capsys.readouterr().err
+    assert "tiny: 100%" in bar and "12/12" in bar and "loss=" in bar and "pictures/s=" in bar
+    assert run_with_progress(train(TinyTask(), RECIPE, tmp_path, resume=True), RECIPE.steps) is None
+
+
+def test_only_the_first_process_shows_a_bar(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    run_with_progress(train(TinyTask(), RECIPE, tmp_path), RECIPE.steps)
+    assert capsys.readouterr().err == ""
+
+
+# ------------------------------------------------------------------------------------------------ what can go wrong
+
+
+def test_a_loss_that_is_not_finite_stops_before_it_spoils_the_checkpoint(tmp_path):
+    task = TinyTask()
+    honest = task.loss
+    task.loss = lambda *args: honest(*args) if len(task.seen) < 7 else (task.model.head.bias.sum() * math.nan, {})
+    with pytest.raises(FloatingPointError, match=r"^The loss became nan .* at step 8; .*smaller lr than 0.01"):
+        list(train(task, RECIPE, tmp_path))
+    state = load_state(tmp_path / "training.pt")
+    assert state["step"] == 5
+    assert all(tensor.isfinite().all() for tensor in [*state["model"].values(), *task.model.state_dict().values()])
+
+
+def test_no_pictures_no_training(tmp_path):
+    task = TinyTask()
+    task.data = []
+    with pytest.raises(ValueError, match="no pictures"):
+        next(train(task, RECIPE, tmp_path))
+
+
+# ------------------------------------------------------------------------------------------------ several processes
+
+
+@pytest.mark.slow
+def test_two_processes_take_the_steps_of_one(nursery, tmp_path):
+    recipe = dataclasses.replace(RECIPE, steps=5, log_every=1, sheet_every=0)
+    job = {"task": {"noisy": False}, "recipe": dataclasses.asdict(recipe)}
+    torchrun = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(nursery.port)}
+    children = [nursery.start(folder=str(tmp_path / "one"), **job)]
+    for rank in ("0", "1"):
+        environment = {**torchrun, "RANK": rank, "LOCAL_RANK": rank}
+        children.append(nursery.start(folder=str(tmp_path / "two"), environment=environment, **job))
+    assert [nursery.wait(child) for child in children] == [0, 0, 0]
+
+    one, two = (load_state(tmp_path / name / "training.pt") for name in ("one", "two"))
+    assert [json.loads(state["fingerprint"])["processes"] for state in (one, two)] == [1, 2]
+    for part in ("model", "ema"):
+        for name, tensor in one[part].items():
+            torch.testing.assert_close(two[part][name], tensor, rtol=0, atol=1e-6)
+    losses = [[line["loss"] for line in read_log(tmp_path / name)] for name in ("one", "two")]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5) and len(losses[0]) == 5
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "process_group", lambda device: contextlib.nullcontext((0, 3)))
+    with pytest.raises(ValueError, match="A batch of 8 cannot be shared evenly by 3 processes"):
+        next(train(TinyTask(), RECIPE, tmp_path))
