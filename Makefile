@@ -72,7 +72,7 @@ check-pins: $(VENV)/.for-work  ## do constraints.txt and pyproject.toml resolve 
 	done; done
 
 clean:  ## remove the virtual environment and build outputs
-	rm -rf $(VENV) build dist out
+	rm -rf $(VENV) build dist pictures
 
 # The virtual environment, in three steps. A stamp is written only after its step succeeded, so that an interrupted
 # installation starts again.

@@ -4,12 +4,8 @@ Every operation of this package takes `backend="auto" | "reference" | "torch"` w
 the readable and the fast path can be compared, timed and swapped.
 """
 
-from typing import Literal
 
-Backend = Literal["auto", "reference", "torch"]
-
-
-def resolve(backend: Backend) -> str:
+def resolve(backend: str) -> str:
     """The implementation that `backend` stands for on this machine: "reference" or "torch"."""
     if backend == "auto":
         return "torch"

@@ -1,8 +1,8 @@
 r"""No network: a connection to another machine, or the look-up of its name, becomes an error.
 
-The tests and the lessons must run on an aeroplane. This makes the aeroplane: an audit hook, which sees what every Python
-library does with sockets and which nothing can take off again. Sockets on this machine (loopback, Unix) still work, as
-Jupyter and `torchrun` need them.
+The tests and the lessons must run on an aeroplane. This makes the aeroplane: an audit hook, which sees what every
+Python library does with sockets and which nothing can take off again. Sockets on this machine (loopback, Unix) still
+work, as Jupyter and `torchrun` need them.
 """
 
 import ipaddress

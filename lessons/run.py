@@ -6,9 +6,9 @@ students open, is made from it by
     python -m lessons.run            # every lesson
     python -m lessons.run 00 03      # these
 
-In a source, the stub of exercise NAME is a code cell with the tag `ex-NAME`, the cell after it checks it, and a markdown
-cell with the tag `solution-NAME` holds the folded solution as a fenced block. `wrong/lesson_NN.py` holds planted
-mistakes. From these come three notebooks that must all run to the end:
+In a source, the stub of exercise NAME is a code cell with the tag `ex-NAME`, the cell after it checks it, and a
+markdown cell with the tag `solution-NAME` holds the folded solution as a fenced block. `wrong/lesson_NN.py` holds
+planted mistakes. From these come three notebooks that must all run to the end:
 
     student   as it stands, nothing solved; this one is committed
     solved    each stub replaced by its solution
@@ -79,7 +79,7 @@ def solutions(notebook: NotebookNode) -> dict[str, str]:
 
 
 def planted(source: Path) -> list[Mistake]:
-    r"""The planted mistakes of a lesson, from `wrong/lesson_NN.py`: cells headed `# %% NAME -> words of the verdict`."""
+    r"""The planted mistakes of a lesson, from `wrong/lesson_NN.py`; `# %% NAME -> words of the verdict` heads each."""
     text = (source.parent / "wrong" / f"lesson_{source.name[:2]}.py").read_text(encoding="utf-8")
     return [Mistake(**match.groupdict()) for match in PLANTED.finditer(text)]
 

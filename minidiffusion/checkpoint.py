@@ -204,9 +204,10 @@ def _decode(value: Any, kind: Any, where: str) -> Any:
                 continue
     if origin is typing.Literal and value in arguments:
         return value
-    if kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-        if abs(value) <= sys.float_info.max:  # neither NaN nor infinite, nor an integer of 400 digits
-            return float(value)
+    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+        if not abs(value) <= sys.float_info.max:  # NaN, infinite, or an integer of 400 digits
+            raise ValueError(f"{where} is {value!r:.60}, which is not a finite number.")
+        return float(value)
     if kind in (int, bool, str, type(None)) and type(value) is kind:  # type(), since True is an instance of int
         return value
     raise TypeError(f"{where} is {value!r:.60}, which is not {getattr(kind, '__name__', kind)}.")

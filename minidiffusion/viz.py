@@ -1,7 +1,7 @@
 r"""Figures for the lessons. The only room that imports matplotlib.
 
-Every function returns a matplotlib Figure that pyplot has already forgotten: a notebook shows it once, as the value of the
-cell, and nothing piles up in memory. Colours are told apart by colour-blind eyes as well (Okabe & Ito 2008, viridis).
+Every function returns a matplotlib Figure that pyplot has already forgotten: a notebook shows it once, as the value of
+the cell, and nothing piles up in memory. Colour-blind eyes tell the colours apart as well (Okabe & Ito 2008, viridis).
 """
 
 import inspect
@@ -33,7 +33,7 @@ def show_source(thing: Callable | type) -> None:
 
 
 def pixels(image: Image) -> np.ndarray:
-    r"""A picture for matplotlib, `h w 3` in 0..255: from PIL, from such an array, or from a tensor `3 h w` in [-1, 1]."""
+    r"""A picture for matplotlib, `h w 3` in 0..255: from PIL, such an array, or a tensor `3 h w` in [-1, 1]."""
     if isinstance(image, Tensor):
         image = ((image.detach().cpu().float().clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
     return np.asarray(image)
@@ -84,8 +84,8 @@ def compare(a: Image, b: Image, difference: np.ndarray, titles: tuple[str, str],
 def prompt_path(
     tokens: Sequence[tuple[str, int]], states: Sequence[Image], guesses: Sequence[Image], titles: Sequence[str]
 ) -> Figure:
-    r"""A prompt on its way to a picture: its tokens with their ids on top; below, in columns from noise to picture, what the
-    sampler holds (`states`) and the clean picture it heads for (`guesses`).
+    r"""A prompt on its way to a picture. On top its tokens with their ids; below, in columns from noise to picture,
+    what the sampler holds (`states`) and the clean picture it heads for (`guesses`).
     """
     columns = len(states)
     figure = plt.figure(figsize=(1.45 * columns, 4.1), layout="constrained")

@@ -159,11 +159,18 @@ def test_missing_and_impossible_folders_are_named(tmp_path):
     assert names(tmp_path) == ["file", "folder"]
 
 
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anywhere")
+@pytest.mark.skipif(os.name != "posix", reason="needs the rights of POSIX")
 def test_a_folder_without_the_right_to_write_is_named(tmp_path):
     tmp_path.chmod(0o500)
-    with pytest.raises(CheckpointError, match="Permission denied"):
-        write_atomically(tmp_path / "a", b"")
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)  # root may write anywhere, so be nobody for a moment
+    try:
+        with pytest.raises(CheckpointError, match=r"^Cannot write .*a: Permission denied\.$"):
+            write_atomically(tmp_path / "a", b"")
+    finally:
+        os.seteuid(user)
+    assert names(tmp_path) == []
 
 
 # ------------------------------------------------------------------------------------------------ a model and back
@@ -254,7 +261,7 @@ def set_field(folder, **fields):
         ({"width": None}, "net.width is None"),
         ({"width": 0}, "width must be at least 1, not 0"),
         ({"width": 1001}, "does not describe a Network: too wide"),
-        ({"rate": float("nan")}, "net.rate is nan, which is not float"),
+        ({"rate": float("nan")}, "net.rate is nan, which is not a finite number"),
         ({"rate": 10**400}, "net.rate is 1000"),
         ({"rate": False}, "net.rate is False"),
         ({"channels": [1, "2"]}, "net.channels[1] is '2'"),
@@ -370,7 +377,7 @@ damages = st.one_of(
     st.tuples(st.integers(0), st.integers(0, 7)).map(lambda hit: lambda data: flipped(data, *hit)),
     st.binary(min_size=1, max_size=50).map(lambda junk: lambda data: data + junk),
 )
-quick = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quick = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @quick

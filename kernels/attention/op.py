@@ -3,7 +3,7 @@ r"""Attention with a choice of implementation: same arguments, same numbers, dif
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..backend import Backend, resolve
+from ..backend import resolve
 from . import reference
 
 
@@ -14,7 +14,7 @@ def attention(
     *,
     causal: bool = False,
     scale: float | None = None,
-    backend: Backend = "auto",
+    backend: str = "auto",
 ) -> Tensor:
     r"""softmax(Q K^T * scale) V (article 4.2.1), by the formula or by PyTorch's fused operator.
 

@@ -3,7 +3,7 @@ r"""GroupNorm (+ SiLU) with a choice of implementation: same arguments, same num
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..backend import Backend, resolve
+from ..backend import resolve
 from . import reference
 
 
@@ -15,7 +15,7 @@ def group_norm(
     eps: float = 1e-5,
     *,
     silu: bool = False,
-    backend: Backend = "auto",
+    backend: str = "auto",
 ) -> Tensor:
     r"""Normalise each group of channels of each sample, then optionally SiLU (Wu & He 2018).
 

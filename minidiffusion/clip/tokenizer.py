@@ -36,7 +36,7 @@ from minidiffusion.checkpoint import CheckpointError, write_atomically
 END_OF_WORD = "</w>"
 SPECIALS = ("<|startoftext|>", "<|endoftext|>")
 CONTRACTION = re.compile(r"'(?:s|t|re|ve|m|ll|d)", re.IGNORECASE)
-IDEOGRAPH = re.compile("([\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff])")
+IDEOGRAPH = "[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"  # a Chinese character, as a pattern
 
 Pair = tuple[str, str]
 
@@ -93,7 +93,7 @@ def ideograph_words(text: str) -> list[str]:
     English syllable, a full caption still fits in CLIP's short context. NFKC folds "，" into "," and "Ａ" into "a".
     """
     words = clip_words(unicodedata.normalize("NFKC", text))
-    return [piece for word in words for piece in IDEOGRAPH.split(word) if piece]
+    return [piece for word in words for piece in re.split(f"({IDEOGRAPH})", word) if piece]
 
 
 SPLITTERS: dict[str, Callable[[str], list[str]]] = {"clip": clip_words, "ideographs": ideograph_words}

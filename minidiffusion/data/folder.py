@@ -64,11 +64,11 @@ class PictureFolder:
     def __len__(self) -> int:
         return len(self.names)
 
-    def pictures(self, indices: Int[Tensor, "b"]) -> Float[Tensor, "b 3 h w"]:
+    def pictures(self, indices: Int[Tensor, " b"]) -> Float[Tensor, "b 3 h w"]:
         """Float32 in [-1, 1]."""
         return self._pixels[indices].float() / 127.5 - 1
 
-    def captions(self, indices: Int[Tensor, "b"], generator: torch.Generator) -> list[str]:
+    def captions(self, indices: Int[Tensor, " b"], generator: torch.Generator) -> list[str]:
         """One caption a picture, always the same: `generator` is for data that can phrase a caption in many ways."""
         return [self._captions[i] for i in indices.tolist()]
 

@@ -13,7 +13,7 @@ No training has seen the real renders used here, and the judge has seen no promp
 import os
 import platform
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from minidiffusion.checkpoint import CheckpointError, load_model, write_atomically
 from minidiffusion.imagine.metrics import frechet_distance, nearest_distance, psnr, spread
-from minidiffusion.imagine.pipeline import TextToImage
+from minidiffusion.imagine.pipeline import TextToImage, find_weights
 from minidiffusion.imagine.questions import Prompt, companion, draw_prompts, exam_rng, renders
 from minidiffusion.imagine.report import Neighbours, Report, Share
 from minidiffusion.imagine.sheet import contact_sheet
@@ -48,9 +48,9 @@ class EvaluateConfig:
     """Prompts about combinations that no training has seen."""
     diverse_prompts: int = 64
     """Prompts of which four pictures each are made, to see how they differ."""
-    real: int = 3072
+    real: int = 2048
     """Real renders, of seen and of held-out combinations each, for the judge and the VAE."""
-    training: int = 20_000
+    training: int = 60_000
     """Training pictures (the first pages of picture book 0) among which copies are searched."""
     language: Literal["en", "zh", "both"] = "both"
     """Language of the prompts; "both" alternates."""
@@ -86,24 +86,46 @@ class Examinee:
     """pictures, through the VAE and back"""
     judge: Judge
 
+    @classmethod
+    def load(cls, config: EvaluateConfig) -> "Examinee":
+        r"""The model and the judge that lie together in a folder of weights. Raises `CheckpointError`."""
+        model = TextToImage.load(config.weights)
+        judge = load_model(find_weights(config.weights), "judge", JudgeConfig, Judge)
+        if judge.config.attributes != {name: len(values) for name, values in ATTRIBUTES.items()}:
+            raise CheckpointError(f"The judge of {config.weights!r} was trained for other attributes.")
+
+        def generate(prompts: list[str], seeds: list[int]) -> Pictures:
+            return model.generate(prompts, seeds, config.steps, config.guidance, sampler=config.sampler)
+
+        def reconstruct(pictures: Pictures) -> Pictures:
+            return model.decode(model.vae.encode(pictures).mode() * model.vae.config.scaling_factor)
+
+        return cls(generate, reconstruct, judge)
+
 
 def evaluate(config: EvaluateConfig) -> Report:
     r"""Examines the weights that `config` names; writes what it asks to be written.
 
-    Raises `CheckpointError` for missing or damaged weights, and before any work if the report could not be written.
+    Raises `CheckpointError` for missing or damaged weights, and, before any work, if the result could not be written;
+    `ValueError` for settings that the model refuses.
     """
     for path in (config.out, config.sheet):
-        if path is not None and not os.access(path.absolute().parent, os.W_OK):
-            raise CheckpointError(f"Cannot write {path}: its folder does not exist or is not writable.")
-    model = TextToImage.load(config.weights)
+        if path is not None and (path.is_dir() or not os.access(path.absolute().parent, os.W_OK)):
+            raise CheckpointError(f"Cannot write {path}: it must be a file in a folder that exists and is writable.")
+    examinee = Examinee.load(config)
     if config.sheet is not None:
-        contact_sheet(model, config.sheet)
-    book = PictureBook(config.training)
-    pages = (book.pictures(i) for i in tqdm(torch.arange(len(book)).split(1000), "searching for copies", leave=False))
-    report = examine(examinee(model, config), config, pages)
+        contact_sheet(examinee.generate, config.sheet, batch=config.batch)
+    report = examine(examinee, config, training_pages(config.training))
     if config.out is not None:
         write_atomically(config.out, report.to_json().encode())
     return report
+
+
+def training_pages(n: int) -> Iterator[Pictures]:
+    r"""The pictures that every training saw, in chunks; rendered first where no training has left them on disk."""
+    book = PictureBook(n)
+    for indices in tqdm(torch.arange(n).split(500), "looking for copies", leave=False):
+        yield book.pictures(indices)
 
 
 @torch.no_grad()

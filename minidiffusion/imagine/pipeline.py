@@ -4,8 +4,8 @@ r"""From a prompt to pictures: the whole way in one place (article 3.1.3; Rombac
                                                   v
     seed --> x_T ~ N(0, I) --> sampler: x_t -> U-Net, guided -> x_{t-1} -> ... -> x_0 --VAE--> picture
 
-A picture is decided by its prompt, its seed and the settings, and by nothing else: each seed has its own random numbers,
-so picture 3 of a batch is the picture that its seed alone would have made.
+A picture is decided by its prompt, its seed and the settings, and by nothing else: each seed has random numbers of its
+own, so picture 3 of a batch is the picture that its seed alone would have made.
 """
 
 import json
@@ -40,22 +40,14 @@ MAX_GUIDANCE = 100.0
 
 
 @dataclass(frozen=True)
-class File:
-    r"""One file of a folder of weights, and what it must contain."""
-
-    name: str
-    sha256: str
-
-
-@dataclass(frozen=True)
 class Index:
-    r"""model.json: which noise the U-Net was trained against, and which files belong together."""
+    r"""model.json: which noise the U-Net was trained against, and the files that belong together, with their hashes."""
 
     schedule: Name
     T: int
     prediction: Kind
     context_length: int
-    files: tuple[File, ...]
+    sha256: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -71,7 +63,7 @@ class Record:
     size: int
     """Width and height in pixels."""
     weights: str
-    """SHA-256 of model.json, which in turn holds that of every other file; "" if the weights were never on disk."""
+    """SHA-256 of model.json, which holds that of every other file; "" if the weights were never on disk."""
     version: str
 
 
@@ -83,7 +75,7 @@ class Picture(NamedTuple):
 
 
 class SeededNoise:
-    r"""Standard normal noise of which row i depends on seeds[i] alone. Drawn on the CPU, so the same on every device."""
+    r"""Standard normal noise of which row i depends on seeds[i] alone. Drawn on the CPU: the same on every device."""
 
     def __init__(self, seeds: Sequence[int]):
         self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
@@ -121,25 +113,20 @@ class TextToImage:
             if a != b:
                 raise ValueError(f"The networks do not fit each other ({what}: {a} and {b}).")
         if prediction == "eps" and self.schedule.alpha[-1] == 0:
-            raise ValueError(f"Schedule {schedule!r} ends in pure noise, of which a network for 'eps' can tell nothing.")
+            raise ValueError(f"Predicting 'eps' says nothing of x_0 in pure noise, where schedule {schedule!r} begins.")
 
     @classmethod
     def load(cls, weights: str | Path = "picturebook", device: str | torch.device = "cpu") -> "TextToImage":
         r"""The weights of that name that come with minidiffusion, or those in a folder.
 
-        Every file is compared with the hash in model.json first. Raises CheckpointError, with one sentence, for a missing
+        Every file is compared with its hash in model.json. Raises CheckpointError, with one sentence, for a missing
         folder and for files that are missing, damaged or from another training.
         """
-        shipped = [path.parent.name for path in sorted(SHIPPED.glob(f"*/{INDEX}"))]
-        folder = SHIPPED / weights if weights in shipped else Path(weights)
-        if not folder.is_dir():
-            names = ", ".join(shipped) or "none"
-            raise CheckpointError(f"There are no weights {str(weights)!r}: no such folder, and shipped are: {names}.")
+        folder = find_weights(weights)
         index = load_config(folder / INDEX, Index)
-        listed = {file.name: file.sha256 for file in index.files}
         for name in FILES:
-            if listed.get(name) != file_hash(folder / name):
-                raise CheckpointError(f"{folder / name} is not the file that {INDEX} names: damaged, or trained anew since.")
+            if index.sha256.get(name) != file_hash(folder / name):
+                raise CheckpointError(f"{folder / name} is damaged or newer than {INDEX}, which names another file.")
         try:
             return cls(
                 Tokenizer.load(folder / "tokenizer.json"),
@@ -164,15 +151,16 @@ class TextToImage:
 
     # ------------------------------------------------------------------------------------------------------- sampling
 
+    @torch.inference_mode()
     def context(self, prompts: Sequence[str]) -> Float[Tensor, "b n d"]:
         r"""What the U-Net reads of the prompts: CLIP's vector for each token. Of a long prompt, only the beginning."""
         ids = self.tokenizer(prompts, self.clip.config.context_length)
         return self.clip.text_model(ids.to(self.device))[0]
 
+    @torch.inference_mode()
     def decode(self, z: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 3 H W"]:
         r"""Latents, as the sampler has them, to pictures in [-1, 1]. Shows an unfinished `step.x0_hat` as well."""
-        with torch.inference_mode():
-            return self.vae.decode(z / self.vae.config.scaling_factor).clamp(-1, 1)
+        return self.vae.decode(z / self.vae.config.scaling_factor).clamp(-1, 1)
 
     @property
     def device(self) -> torch.device:
@@ -213,7 +201,7 @@ class TextToImage:
         sampler: str = "dpm++",
         on_step: Callable[[Step], None] | None = None,
     ) -> Float[Tensor, "b 3 H W"]:
-        r"""Pictures as numbers in [-1, 1], one a seed. `on_step` is called after each step. Otherwise as `trajectory`."""
+        r"""Pictures as numbers in [-1, 1], one a seed. `on_step` is called after each step; else as `trajectory`."""
         for step in self.trajectory(prompts, seeds, steps, guidance, negative, sampler):
             if on_step is not None:
                 on_step(step)
@@ -242,10 +230,23 @@ class TextToImage:
         ]
 
 
+def find_weights(weights: str | Path) -> Path:
+    r"""The folder of the weights that come with minidiffusion under this name, or else the folder itself.
+
+    Write "./NAME" for a folder that has the name of shipped weights. Raises CheckpointError if there is neither.
+    """
+    shipped = [path.parent.name for path in sorted(SHIPPED.glob(f"*/{INDEX}"))]
+    folder = SHIPPED / weights if weights in shipped else Path(weights)
+    if not folder.is_dir():
+        names = ", ".join(shipped) or "none"
+        raise CheckpointError(f"There are no weights {str(weights)!r}: no such folder, and shipped are: {names}.")
+    return folder
+
+
 def check(prompts: Sequence[str], seeds: Sequence[int], guidance: float, sampler: str) -> None:
     r"""Raises ValueError, naming what is valid, for settings outside their range."""
     if not seeds or len(prompts) != len(seeds):
-        raise ValueError(f"Each picture needs a prompt and a seed; there are {len(prompts)} prompts, {len(seeds)} seeds.")
+        raise ValueError(f"Each picture needs a prompt and a seed, not {len(prompts)} prompts and {len(seeds)} seeds.")
     for seed in seeds:
         if not 0 <= seed <= MAX_SEED:
             raise ValueError(f"The seed is {seed}; valid are 0 to {MAX_SEED}.")
@@ -261,11 +262,12 @@ def to_pixels(pictures: Float[Tensor, "b 3 h w"]) -> UInt8[np.ndarray, "b h w 3"
 
 
 def write_index(folder: str | Path, schedule: Name, T: int, prediction: Kind) -> None:
-    r"""Write model.json for the trained networks in a folder: the last step that makes them loadable.
+    r"""Write model.json for the trained networks in a folder: the last step, which makes them loadable.
 
-    Raises CheckpointError if one of the files is missing.
+    A judge is listed as well if there is one. Raises CheckpointError if another file is missing.
     """
-    files = tuple(File(name, file_hash(Path(folder, name))) for name in FILES)
+    judge = [path.name for path in sorted(Path(folder).glob("judge.*"))]
+    sha256 = {name: file_hash(Path(folder, name)) for name in [*FILES, *judge]}
     context_length = load_config(Path(folder, "clip.json"), CLIPConfig).context_length
-    index = Index(schedule, T, prediction, context_length, files)
+    index = Index(schedule, T, prediction, context_length, sha256)
     write_atomically(Path(folder, INDEX), (json.dumps(asdict(index), indent=2) + "\n").encode())

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from minidiffusion.checkpoint import write_atomically
+from minidiffusion.imagine.pipeline import to_pixels
 from minidiffusion.imagine.questions import draw_prompts, exam_rng
 
 COLUMNS, ROWS = 8, 6
@@ -37,8 +38,7 @@ def arrange(pictures: Float[Tensor, "n 3 h w"], captions: list[str]) -> Image.Im
     r"""Pictures in [-1, 1] in rows of eight, enlarged without smoothing, each over its caption."""
     sheet = Image.new("RGB", (COLUMNS * (SIDE + GAP) + GAP, ROWS * (SIDE + STRIP) + GAP), "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(FONT_SIZE)
-    pixels = ((pictures.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
-    for i, (picture, caption) in enumerate(zip(pixels, captions, strict=True)):
+    for i, (picture, caption) in enumerate(zip(to_pixels(pictures), captions, strict=True)):
         x, y = GAP + i % COLUMNS * (SIDE + GAP), GAP + i // COLUMNS * (SIDE + STRIP)
         sheet.paste(Image.fromarray(picture).resize((SIDE, SIDE), Image.Resampling.NEAREST), (x, y))
         for line, words in enumerate(textwrap.wrap(caption, LETTERS)):

@@ -45,8 +45,10 @@ def start_from(components: PrincipalComponents, analysis: nn.Conv2d, synthesis: 
     mean, V, std = components
     kernel = synthesis.weight.shape[-1]
     size = std.sqrt()
+    # A transposed convolution has one bias a channel, not one a pixel, so the centre is the mean colour.
+    colour = mean.reshape(3, -1).mean(dim=1)
+    centre = colour.repeat_interleave(kernel**2)
     analysis.weight.copy_(rearrange(V / size, "(c i j) k -> k c i j", i=kernel, j=kernel))
-    analysis.bias.copy_(-(mean @ V) / size)
+    analysis.bias.copy_(-(centre @ V) / size)
     synthesis.weight.copy_(rearrange(V * size, "(c i j) k -> k c i j", i=kernel, j=kernel))
-    # A transposed convolution has one bias a channel, not one a pixel: the mean patch enters through its average.
-    synthesis.bias.copy_(rearrange(mean, "(c ij) -> c ij", c=3).mean(dim=1))
+    synthesis.bias.copy_(colour)

@@ -92,16 +92,22 @@ class Judge(nn.Module):
         return {name: head(features) for name, head in self.heads.items()}
 
 
-def judge_loss(logits: dict[str, Tensor], labels: Int[Tensor, "b a"]) -> tuple[Float[Tensor, ""], dict[str, float]]:
-    r"""$\sum_a -\log p_a(\mathrm{label}_a \mid x)$, averaged over the batch, and the share of right answers.
+IGNORED = -100
+"""The label of a question that is not asked of a picture (cross_entropy's own word for it)."""
 
-    labels: one column an attribute, in the order of `logits`. The accuracies carry the attributes' names, and "all" is
-    the share of pictures with every attribute right.
+
+def judge_loss(logits: dict[str, Tensor], labels: Int[Tensor, "b a"]) -> tuple[Float[Tensor, ""], dict[str, float]]:
+    r"""$\sum_a -\log p_a(\mathrm{label}_a \mid x)$, each averaged over the pictures asked, and the share of right answers.
+
+    labels: one column an attribute, in the order of `logits`, IGNORED where it is not asked. The accuracies carry the
+    attributes' names, and "all" is the share of pictures with every asked attribute right.
     """
     if labels.shape[1] != len(logits):
         raise ValueError(f"expected one label column for each of {', '.join(logits)}, got {labels.shape[1]} columns")
     answers = list(zip(logits.values(), labels.T, strict=True))
-    loss = torch.stack([F.cross_entropy(z, label) for z, label in answers]).sum()
+    loss = torch.stack([F.cross_entropy(z, label, ignore_index=IGNORED) for z, label in answers]).sum()
+    asked = labels.T != IGNORED
     right = torch.stack([z.argmax(-1) == label for z, label in answers])
-    accuracies = {name: share.item() for name, share in zip(logits, right.float().mean(1), strict=True)}
-    return loss, accuracies | {"all": right.all(0).float().mean().item()}
+    shares = (right & asked).sum(1) / asked.sum(1)
+    accuracies = dict(zip(logits, shares.tolist(), strict=True))
+    return loss, accuracies | {"all": (right | ~asked).all(0).float().mean().item()}

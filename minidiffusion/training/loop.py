@@ -24,7 +24,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -81,7 +81,7 @@ class Task(Protocol):
     model: nn.Module
     """The network. The loop moves it to `training_device()`; frozen helpers are moved there by the task itself."""
 
-    data: Any
+    data: Sized
     """The pictures. The loop asks only for their number, `len(data)`."""
 
     settings: dict[str, Any]

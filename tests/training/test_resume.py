@@ -199,5 +199,5 @@ def test_a_log_that_is_not_ours_is_not_thrown_away(whole, tmp_path):
 
 def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(CheckpointError, match="Cannot make the folder .*file/run: Not a directory"):
+    with pytest.raises(CheckpointError, match=r"Cannot make the folder .*file/run: Not a directory"):
         next(train(TinyTask(), RECIPE, tmp_path / "file" / "run"))

@@ -50,7 +50,7 @@ class TinyTask:
         self.seen.append((indices, noise))
         x = self.data[indices]
         error = (model(x + 0.1 * noise if self.noisy else x, indices % 4) - x.sum(dim=1)).abs()
-        return error.square().mean(), {"worst": error.max().item()}
+        return error.square().mean(), {"worst": error.max().item(), "pictures": float(len(indices))}
 
     def sheet(self, model):
         assert not model.training and not torch.is_grad_enabled()
@@ -66,7 +66,8 @@ class TinyTask:
 
 def main() -> None:
     """For each job, a line of JSON on stdin: forks a child that trains. {"wait": child} asks how a child ended."""
-    make_optimizer(TinyTask().model, Recipe(steps=1, batch=1, lr=1.0, warmup=0))  # imports half of torch: once is enough
+    # The first optimiser of a process imports half of torch, which the children need not do again.
+    make_optimizer(TinyTask().model, Recipe(steps=1, batch=1, lr=1.0, warmup=0))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         tell(port=free.getsockname()[1])

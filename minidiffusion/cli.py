@@ -1,0 +1,212 @@
+r"""minidiffusion COMMAND ...: a text-to-image system in miniature.
+
+  imagine "PROMPT"              four pictures of the prompt, which may be English or Chinese
+  train vae|clip|unet|judge     train a network, on the picture book or on your own pictures
+  evaluate                      examine a model: does it draw what it is told?
+
+minidiffusion COMMAND --help explains a command. With --debug (or MINIDIFFUSION_DEBUG=1) an error shows where it arose.
+"""
+
+# PyTorch alone takes a second or more to import, so the commands import what they need once their options are parsed.
+
+import io
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import tyro
+
+import minidiffusion
+
+if TYPE_CHECKING:
+    from minidiffusion.imagine import TextToImage
+
+Options = TypeVar("Options")
+MOST_PICTURES = 64
+
+
+@dataclass(frozen=True)
+class Imagine:
+    r"""Make pictures of a prompt: a grid to look at, the single pictures, and a record of how they were made."""
+
+    prompt: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="PROMPT")]
+    """What to draw, in quotes: "a red house by the sea at night, watercolor"."""
+    seed: int = 0
+    """The first picture is that of this seed, the next that of the following one; 0 to 4294967295."""
+    n: int = 4
+    """How many pictures, 1 to 64."""
+    steps: int = 25
+    """How many steps the sampler takes; more is slower and, up to a point, better."""
+    guidance: float = 4.0
+    """How strictly to follow the prompt, 0 to 100; 0 ignores it, 1 adds nothing to what the network learnt."""
+    negative: Annotated[str, tyro.conf.arg(name="no")] = ""
+    """Words to stay away from."""
+    sampler: str = "dpm++"
+    """dpm++, ddim, or ddpm (which needs hundreds of steps)."""
+    out: Path = Path("pictures")
+    """A folder, where the files are named after the prompt; or FILE.png for the grid, the others beside it."""
+    weights: str = "picturebook"
+    """The name of weights that are shipped, or a folder."""
+    threads: int | None = None
+    """How many threads of the processor to use; None leaves it to PyTorch."""
+
+
+def imagine(arguments: Sequence[str]) -> None:
+    options = parse(Imagine, "imagine", arguments)
+    if not 1 <= options.n <= MOST_PICTURES:
+        raise ValueError(f"--n is {options.n}; valid are 1 to {MOST_PICTURES}.")
+    if options.out.suffix.lower() in (".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"):
+        raise ValueError(f"--out is {options.out}; pictures are written as .png only, which keeps them exact.")
+
+    from minidiffusion.imagine import TextToImage
+    from minidiffusion.imagine.grid import sheet_name, write_pictures
+
+    use_threads(options.threads)
+    model = TextToImage.load(options.weights)
+    for text in (options.prompt, options.negative):
+        for remark in remarks(text, model, of_picturebook=options.weights == "picturebook"):
+            print(remark, file=sys.stderr)
+    if not options.prompt.strip():
+        print("The prompt is empty, so the pictures are of anything.", file=sys.stderr)
+
+    seeds = [options.seed, *((options.seed + i) % 2**32 for i in range(1, options.n))]  # the first is checked as it is
+    start = time.perf_counter()
+    pictures = model.imagine(options.prompt, seeds, options.steps, options.guidance, options.negative, options.sampler)
+    seconds = time.perf_counter() - start
+
+    named = options.out.suffix.lower() == ".png" and not options.out.is_dir()
+    sheet, *others = write_pictures(pictures, options.out if named else options.out / sheet_name(pictures))
+    print(f"{sheet}\n  {options.n} pictures of {model.size} x {model.size} in {seconds:.1f} s")
+    print(f"  beside it: {', '.join(path.name for path in others)}")
+
+
+def remarks(text: str, model: "TextToImage", of_picturebook: bool) -> Iterator[str]:
+    r"""What the model will make nothing of: words that it does not know, and what is too long to be read."""
+    from minidiffusion.imagine.prompt import unknown_words, words_of
+    from minidiffusion.picturebook.scene import SUBJECTS
+
+    if lost := model.tokenizer.dropped(text, model.clip.config.context_length):
+        yield f"I read only the beginning of a text as long as this; lost is: {quoted(lost)}."
+    unknown = unknown_words(text, None if of_picturebook else words_of(model.tokenizer))
+    for word, nearest in unknown.items():
+        if nearest:
+            yield f"I do not know {quoted(word)}; the nearest words that I know: {', '.join(nearest)}."
+    strange = ", ".join(quoted(word) for word, nearest in unknown.items() if not nearest)
+    if strange:
+        yield f"I do not know {strange}" + (f"; what I can draw: {', '.join(SUBJECTS)}." if of_picturebook else ".")
+
+
+def quoted(text: str) -> str:
+    r"""In quotes, without control characters, and not longer than a line."""
+    return json.dumps(text if len(text) <= 60 else text[:60] + "...", ensure_ascii=False)
+
+
+def train(arguments: Sequence[str]) -> None:
+    from minidiffusion.data.folder import PictureFolder
+    from minidiffusion.imagine.pipeline import write_index
+    from minidiffusion.picturebook.dataset import PictureBook
+    from minidiffusion.training.recipes import CLIPTraining, JudgeTraining, UNetTraining, VAETraining, run
+
+    @dataclass(frozen=True)
+    class Train:
+        r"""Train one network: first the vae and clip, in any order, then the unet, which builds on both.
+
+        The judge stands apart; it is needed to evaluate.
+        """
+
+        network: (
+            Annotated[VAETraining, tyro.conf.subcommand("vae")]
+            | Annotated[CLIPTraining, tyro.conf.subcommand("clip")]
+            | Annotated[UNetTraining, tyro.conf.subcommand("unet")]
+            | Annotated[JudgeTraining, tyro.conf.subcommand("judge")]
+        )
+        out: Path = Path("weights")
+        """The folder of the weights. Finished networks are read from it and written to it."""
+        data: Path | None = None
+        """A folder with pictures and captions; None is the picture book."""
+        pictures: int = 60_000
+        """How many pages of the picture book to draw."""
+        resume: bool = False
+        """Go on where an earlier training stopped."""
+        threads: int | None = None
+        """How many threads of the processor to use; None leaves it to PyTorch."""
+
+    options = parse(Train, "train", arguments)
+    use_threads(options.threads)
+    if options.data is not None and isinstance(options.network, JudgeTraining):
+        raise ValueError("The judge learns from the attributes of the picture book; --data has none.")
+    data = PictureBook(options.pictures) if options.data is None else PictureFolder(options.data)
+    run(options.network, data, options.out, options.resume)
+    if isinstance(options.network, UNetTraining) and int(os.environ.get("RANK", 0)) == 0:
+        write_index(options.out, options.network.schedule, options.network.T, options.network.prediction)
+    print(f"The weights are in {options.out}.")
+
+
+def evaluate(arguments: Sequence[str]) -> None:
+    from minidiffusion.imagine.evaluate import EvaluateConfig, evaluate
+
+    print(evaluate(parse(EvaluateConfig, "evaluate", arguments)).table())
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {"imagine": imagine, "train": train, "evaluate": evaluate}
+
+
+def parse(options: type[Options], command: str, arguments: Sequence[str]) -> Options:
+    r"""The options of a command; on a mistake, tyro says which and leaves with status 2."""
+    config = (tyro.conf.CascadeSubcommandArgs, tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff)
+    return tyro.cli(options, args=arguments, prog=f"minidiffusion {command}", config=config)
+
+
+def use_threads(threads: int | None) -> None:
+    import torch
+
+    if threads is not None:
+        if not 1 <= threads <= 1024:
+            raise ValueError(f"--threads is {threads}; valid are 1 to 1024.")
+        torch.set_num_threads(threads)
+
+
+def expected() -> tuple[type[Exception], ...]:
+    r"""The failures that are not bugs: their sentence is all that the user needs."""
+    from minidiffusion.checkpoint import CheckpointError
+
+    return ValueError, CheckpointError, OSError, FloatingPointError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    r"""Run a command. Returns the exit status: 0, 2 for bad input, 130 for Ctrl-C, 1 for any other expected failure."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in arguments or os.environ.get("MINIDIFFUSION_DEBUG", "0") not in ("", "0")
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that cannot show Chinese is no reason to fail
+    try:
+        match arguments:
+            case ["-h" | "--help", *_]:
+                print(__doc__.strip())
+            case ["--version", *_]:
+                print(minidiffusion.__version__)
+            case [command, *rest] if command in COMMANDS:
+                COMMANDS[command](rest)
+            case _:
+                given = f"{quoted(arguments[0])} is not a command" if arguments else "A command is missing"
+                raise ValueError(f"{given}; valid are: {', '.join(COMMANDS)}.")
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return 130
+    except expected() as error:
+        if debug:
+            raise
+        print("minidiffusion: " + " ".join(str(error).split()), file=sys.stderr)
+        return 2 if isinstance(error, ValueError) else 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

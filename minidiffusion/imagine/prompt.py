@@ -1,0 +1,67 @@
+r"""Which words of a prompt mean nothing to the model?
+
+CLIP has read the captions of one small world. A word from outside it is no error (the tokenizer spells it in bytes),
+but the picture will not show it, and whoever typed it should be told, with the words that the model does know.
+"""
+
+import re
+import unicodedata
+from collections.abc import Collection
+from difflib import get_close_matches
+
+from minidiffusion.clip.tokenizer import END_OF_WORD, IDEOGRAPH, Tokenizer, clip_words
+from minidiffusion.picturebook.captions import vocabulary
+
+
+def unknown_words(prompt: str, known: Collection[str] | None = None, most: int = 8) -> dict[str, list[str]]:
+    r"""The words that are not `known`, in order, each with up to three known words that are spelt alike (maybe none).
+
+    known: by default the vocabulary of the picture book. A run of Chinese is cut at the longest known words; what lies
+    between them is unknown. Emoji count as words; punctuation, digits and single letters are passed over. A prompt can
+    be long, so at most `most` words are returned.
+    """
+    known = {piece for word in (vocabulary() if known is None else known) for piece in pieces(word)}
+    found: dict[str, list[str]] = {}
+    for piece in pieces(prompt):
+        for word in unknown_parts(piece, known):
+            if len(found) == most:
+                return found
+            found[word] = get_close_matches(word, sorted(known), n=3, cutoff=0.6)
+    return found
+
+
+def pieces(text: str) -> list[str]:
+    r"""The text as words of CLIP's pattern, with runs of Chinese apart from anything else: "红色cat" -> 红色, cat."""
+    words = clip_words(unicodedata.normalize("NFKC", text))
+    return [piece for word in words for piece in re.split(f"({IDEOGRAPH}+)", word) if piece]
+
+
+def unknown_parts(piece: str, known: Collection[str]) -> list[str]:
+    r"""What of a piece is unknown: unknown terms within a run of Chinese, the whole of another word, each emoji."""
+    if re.match(IDEOGRAPH, piece):
+        return unknown_chinese(piece, known)
+    if piece[0].isalpha():
+        return [piece] if len(piece) > 1 and piece not in known else []
+    return [sign for sign in piece if unicodedata.category(sign) == "So"]
+
+
+def unknown_chinese(text: str, known: Collection[str]) -> list[str]:
+    r"""What is left of a run of Chinese when the longest known word is taken out, again and again, from the left."""
+    longest = max(map(len, known), default=0)
+    unknown, start = [""], 0
+    while start < len(text):
+        ends = range(min(len(text), start + longest), start, -1)
+        end = next((end for end in ends if text[start:end] in known), None)
+        if end is None:
+            unknown[-1] += text[start]
+            start += 1
+        else:
+            unknown.append("")
+            start = end
+    return [word for word in unknown if word]
+
+
+def words_of(tokenizer: Tokenizer) -> frozenset[str]:
+    r"""The words that have an id of their own: those which the captions that it was trained on used."""
+    merged = range(512, tokenizer.start)
+    return frozenset(tokenizer.decode([i]) for i in merged if tokenizer.symbols[i].endswith(END_OF_WORD))

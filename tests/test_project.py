@@ -1,0 +1,159 @@
+r"""The project as a whole: what importing it costs, whether what its pages say is so, and what must never slip in."""
+
+import ast
+import hashlib
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+WEIGHTS = ROOT / "minidiffusion" / "weights"
+
+
+def tracked() -> list[str]:
+    r"""The files that git has or would have, so that the answer is the same before a commit and after it."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    try:
+        listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    except (FileNotFoundError, subprocess.CalledProcessError):
+        pytest.skip("not a git checkout")
+    return sorted({name for name in listed if (ROOT / name).exists()})
+
+
+def python_files() -> list[Path]:
+    return [ROOT / name for name in tracked() if name.endswith(".py")]
+
+
+def test_importing_the_library_loads_nothing_heavy():
+    code = "import sys, minidiffusion; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert not {"triton", "gradio", "matplotlib", "diffusers", "transformers"} & set(loaded.split())
+
+
+def test_making_pictures_needs_no_plots_no_app_and_no_other_system():
+    code = "import sys, minidiffusion.imagine; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert not {"gradio", "matplotlib", "diffusers", "transformers", "minidiffusion.training"} & set(loaded.split())
+
+
+def test_rooms_import_only_what_lies_below_them():
+    floors = [
+        {"cli"},
+        {"app", "training", "viz"},
+        {"imagine"},
+        {"networks", "latent", "clip", "tokens"},
+        {"convolution"},
+        {"attention"},
+        {"kernels", "diffusion", "picturebook", "data", "checkpoint", "mcmc"},
+    ]
+    level = {room: i for i, floor in enumerate(floors) for room in floor}
+    for file in python_files():
+        name = file.relative_to(ROOT)
+        if name.parts[0] not in ("minidiffusion", "kernels"):
+            continue
+        room = "kernels" if name.parts[0] == "kernels" else name.parts[1].removesuffix(".py")
+        for module in imported(file):
+            parts = module.split(".")
+            assert parts[0] not in ("lessons", "tests", "benchmarks"), f"{name} imports {module}"
+            other = parts[1] if parts[0] == "minidiffusion" and len(parts) > 1 else parts[0]
+            if room in level and other in level and other != room:
+                same_floor = level[other] == level[room] and level[room] == len(floors) - 1
+                assert level[other] > level[room] or same_floor, f"{name} imports {module}, which is not below it"
+
+
+def imported(file: Path) -> list[str]:
+    r"""The absolute names of the modules that a file imports, wherever in it."""
+    package = file.relative_to(ROOT).parent.parts
+    names = []
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+            module = ".".join(filter(None, [base, node.module]))
+            names += [f"{module}.{alias.name}" for alias in node.names]
+    return names
+
+
+def test_every_pickle_is_opened_with_suspicion():
+    for file in python_files():
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("torch.load", "pickle.load", "pickle.loads"):
+                safe = "weights_only=True" in map(ast.unparse, node.keywords)
+                assert safe, f"{file.relative_to(ROOT)}:{node.lineno} could run a stranger's code"
+
+
+def test_no_file_knows_a_developers_machine():
+    home = re.compile(r"(?<![\w.])/(root|home/\w+|Users/\w+|work|tmp|opt/\w+)/[\w.]+")
+    for name in tracked():
+        if name.endswith((".py", ".md", ".toml", ".txt", ".json", ".ipynb", ".yml", ".cff", "Makefile", "run")):
+            found = home.search((ROOT / name).read_text(encoding="utf-8"))
+            assert not found, f"{name} mentions {found[0]}"
+
+
+def test_the_pins_are_plain_versions_that_the_ranges_allow():
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pins = [line for line in lines if not line.startswith("#")]
+    assert [pin for pin in pins if not re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][0-9a-z.]*", pin)] == []
+    assert {"torch==2.13.0", "triton==3.7.1"} <= set(pins)
+    names = {re.sub(r"[-_.]+", "-", pin.partition("==")[0].lower()) for pin in pins}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *(r for extra in project["optional-dependencies"].values() for r in extra)]
+    assert {re.match(r"[\w.-]+", requirement)[0].lower() for requirement in wanted} <= names
+
+
+def tree() -> dict[str, str]:
+    r"""path -> remark, from the annotated tree in the README; a path may hold wildcards."""
+    block = re.search(r"<!-- tree -->\n+```text\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert block, "the README has no tree between <!-- tree --> and a ```text block"
+    entries, folders = {}, []
+    for line in block[1].splitlines():
+        path, _, remark = line.strip().partition("  ")
+        depth = (len(line) - len(line.lstrip())) // 2
+        folders[depth:] = [path]
+        if not path.endswith("/"):
+            entries["".join(folders)] = remark.strip()
+    return entries
+
+
+def test_the_tree_in_the_readme_is_the_tree_of_the_project():
+    files, entries = tracked(), tree()
+    unlisted = [name for name in files if not any(fnmatchcase(name, pattern) for pattern in entries)]
+    missing = [pattern for pattern in entries if not any(fnmatchcase(name, pattern) for name in files)]
+    assert (unlisted, missing) == ([], []), "not in the tree; in the tree, but not there"
+    assert [path for path, remark in entries.items() if not remark] == [], "these have no remark"
+
+
+def test_relative_links_lead_somewhere():
+    for name in tracked():
+        if not name.endswith(".md"):
+            continue
+        text = re.sub(r"```.*?```", "", (ROOT / name).read_text(encoding="utf-8"), flags=re.DOTALL)
+        for target in re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'(?:src|href)="([^"]+)"', text):
+            if not re.match(r"[a-z]+:|#", target):
+                assert (ROOT / name).parent.joinpath(target.partition("#")[0]).exists(), f"{name} links to {target}"
+
+
+def test_commands_in_the_readme_exist():
+    makefile = (ROOT / "Makefile").read_text()
+    for name in ("README.md", "CONTRIBUTING.md", "lessons/README.md"):
+        for target in re.findall(r"(?:`|^)make ([a-z-]+)", (ROOT / name).read_text(encoding="utf-8"), re.MULTILINE):
+            assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"{name} tells of `make {target}`"
+
+
+@pytest.mark.parametrize("folder", sorted(WEIGHTS.glob("*/")), ids=lambda folder: folder.name)
+def test_the_weights_are_the_ones_that_the_index_names(folder):
+    found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+    listed = json.loads((folder / "model.json").read_text())["sha256"]
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    for name, sha256 in listed.items():
+        assert found[name] == sha256, f"{name} is not the file that model.json names"
+    for name in found.keys() - listed.keys() - {"README.md"}:  # model.json itself, and the judge, which draws nothing
+        assert found[name] in card, f"{name} is not the file that the model card names"
+    assert sum(path.stat().st_size for path in folder.iterdir()) <= 30e6

@@ -1,0 +1,72 @@
+r"""Figures: the right pictures in the right places, and nothing left behind."""
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+
+from minidiffusion import viz
+from minidiffusion.diffusion.guidance import classifier_free
+
+matplotlib.use("agg")
+
+
+def plain(red: int) -> np.ndarray:
+    return np.full((4, 5, 3), (red, 0, 0), dtype=np.uint8)
+
+
+def shown(figure):
+    return [ax.images[0].get_array() if ax.images else None for ax in figure.axes]
+
+
+def test_pictures_of_every_kind_become_the_same_array():
+    picture = np.random.default_rng(0).integers(0, 256, (4, 5, 3), dtype=np.uint8)
+    tensor = torch.from_numpy(picture).permute(2, 0, 1) / 127.5 - 1
+    for same in (picture, PIL.Image.fromarray(picture), tensor, tensor.double().requires_grad_()):
+        assert np.array_equal(viz.pixels(same), picture)
+    assert viz.pixels(torch.tensor([-9.0, 0.0, 9.0]).reshape(3, 1, 1)).tolist() == [[[0, 128, 255]]]
+
+
+def test_a_grid_has_its_pictures_in_rows_and_its_titles_outside():
+    figure = viz.grid([[plain(1), plain(2)], [plain(3)]], ["above", "below"], ["left", "right"])
+    assert [None if array is None else int(array[0, 0, 0]) for array in shown(figure)] == [1, 2, 3, None]
+    assert [ax.get_title() for ax in figure.axes] == ["left", "right", "", ""]
+    assert [ax.get_ylabel() for ax in figure.axes] == ["above", "", "below", ""]
+
+
+def test_a_strip_is_a_grid_of_one_row():
+    assert [int(array[0, 0, 0]) for array in shown(viz.strip([plain(1), plain(2), plain(3)]))] == [1, 2, 3]
+
+
+def test_a_comparison_shows_both_pictures_and_the_difference_on_a_fixed_scale():
+    figure = viz.compare(plain(0), plain(255), np.full((4, 5), 1 / 3), ("a", "b"))
+    *pictures, heat = figure.axes[:3]
+    assert [int(ax.images[0].get_array()[0, 0, 0]) for ax in pictures] == [0, 255]
+    assert heat.images[0].get_clim() == (0, 1)
+    assert "mean 0.333" in heat.get_title()
+
+
+def test_the_path_of_a_prompt_shows_tokens_states_and_guesses():
+    figure = viz.prompt_path([("red", 7), ("house", 12)], [plain(1), plain(2)], [plain(3), plain(4)], ["first", "last"])
+    top, *pictures = figure.axes
+    assert [text.get_text() for text in top.texts] == ["red", "7", "house", "12"]
+    assert [int(ax.images[0].get_array()[0, 0, 0]) for ax in pictures] == [1, 2, 3, 4]
+    assert [ax.get_title() for ax in pictures] == ["first", "last", "", ""]
+
+
+def test_no_figure_stays_open():
+    viz.strip([plain(1)])
+    viz.compare(plain(0), plain(1), np.zeros((4, 5)), ("a", "b"))
+    assert plt.get_fignums() == []
+
+
+def test_the_source_that_is_shown_is_the_one_that_runs(monkeypatch):
+    display = pytest.importorskip("IPython.display")
+    seen = []
+    monkeypatch.setattr(display, "display", lambda thing: seen.append(thing.data))
+    viz.show_source(classifier_free)
+    first, _, text = seen[0].partition("\n")
+    assert first.startswith("`minidiffusion/diffusion/guidance.py`, line ")
+    assert "def classifier_free(" in text and "return guided" in text and text.endswith("\n```")
