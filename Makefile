@@ -58,7 +58,8 @@ weights: $(VENV)/.for-imagine  ## train every network again, then evaluate (hour
 	$(BIN)/minidiffusion train vae --out $(WEIGHTS) --resume
 	$(BIN)/minidiffusion train clip --out $(WEIGHTS) --resume
 	$(BIN)/minidiffusion train unet --out $(WEIGHTS) --resume
-	$(BIN)/minidiffusion evaluate --weights $(WEIGHTS)
+	$(BIN)/minidiffusion evaluate --weights $(WEIGHTS) --out $(WEIGHTS)/evaluation.json --sheet $(WEIGHTS)/sheet.png > $(WEIGHTS)/evaluation.md
+	$(BIN)/python -m minidiffusion.training.card $(WEIGHTS)
 
 # Can the pins be installed elsewhere? uv reads package metadata only and downloads no wheel.
 PLATFORMS := x86_64-unknown-linux-gnu aarch64-unknown-linux-gnu x86_64-pc-windows-msvc aarch64-apple-darwin
@@ -83,9 +84,11 @@ $(VENV)/.made:
 	@touch $@
 
 $(VENV)/.for-imagine: $(VENV)/.made pyproject.toml constraints.txt
+	@echo "installing minidiffusion into $(VENV); this takes minutes, once"
 	$(PIP_INSTALL) -e .
 	@touch $@
 
 $(VENV)/.for-work: $(VENV)/.for-imagine
+	@echo "installing what the tests and the lessons need as well"
 	$(PIP_INSTALL) -e ".[dev,lessons,parity]"
 	@touch $@

@@ -160,11 +160,11 @@ def test_unknown_words_are_named_with_the_nearest_known_ones(run, weights, monke
     (tmp_path / "shipped").mkdir()
     (tmp_path / "shipped" / "picturebook").symlink_to(weights)
     monkeypatch.setattr(pipeline, "SHIPPED", tmp_path / "shipped")
-    status, _, err = run("imagine", "a red hous and a zebra, 斑马", *QUICK, "--no", "snou")
+    status, _, err = run("imagine", "a red hous with a zebra, 斑马", *QUICK, "--no", "snou")
     lines = err.splitlines()
     assert status == 0 and len(lines) == 3
     assert lines[0].startswith('I do not know "hous"; the nearest words that I know: house')
-    assert lines[1].startswith('I do not know "and", "zebra", "斑马"; what I can draw: house, castle')
+    assert lines[1].startswith('I do not know "with", "zebra", "斑马"; what I can draw: house, castle')
     assert lines[2].startswith('I do not know "snou"; the nearest words that I know: snow')
 
 

@@ -1,12 +1,13 @@
 r"""What every collection of captioned pictures offers, wherever it comes from: all that a training asks for."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 
+@runtime_checkable
 class CaptionedPictures(Protocol):
     """Pictures by index, and captions that may be drawn anew each time they are asked for."""
 

@@ -167,7 +167,6 @@ class TextToImage:
         r"""Where the networks are."""
         return self.unet.conv_in.weight.device
 
-    @torch.inference_mode()
     def trajectory(
         self,
         prompts: str | Sequence[str],
@@ -189,7 +188,7 @@ class TextToImage:
         x_T = noise(torch.empty(len(seeds), self.unet.config.in_channels, side, side, device=self.device))
         denoise = denoiser(self.unet, self.schedule, self.prediction)
         denoise = classifier_free(denoise, self.context(prompts), self.context([negative] * len(seeds)), guidance)
-        yield from SAMPLERS[sampler](denoise, x_T, times, noise=noise)
+        yield from SAMPLERS[sampler](torch.inference_mode()(denoise), x_T, times, noise=noise)
 
     def generate(
         self,

@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections.abc import Collection
 from difflib import get_close_matches
+from itertools import islice
 
 from minidiffusion.clip.tokenizer import END_OF_WORD, IDEOGRAPH, Tokenizer, clip_words
 from minidiffusion.picturebook.captions import vocabulary
@@ -21,13 +22,8 @@ def unknown_words(prompt: str, known: Collection[str] | None = None, most: int =
     be long, so at most `most` words are returned.
     """
     known = {piece for word in (vocabulary() if known is None else known) for piece in pieces(word)}
-    found: dict[str, list[str]] = {}
-    for piece in pieces(prompt):
-        for word in unknown_parts(piece, known):
-            if len(found) == most:
-                return found
-            found[word] = get_close_matches(word, sorted(known), n=3, cutoff=0.6)
-    return found
+    unknown = dict.fromkeys(word for piece in pieces(prompt) for word in unknown_parts(piece, known))
+    return {word: get_close_matches(word, sorted(known), n=3, cutoff=0.6) for word in islice(unknown, most)}
 
 
 def pieces(text: str) -> list[str]:

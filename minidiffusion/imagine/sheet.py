@@ -15,7 +15,7 @@ from minidiffusion.imagine.pipeline import to_pixels
 from minidiffusion.imagine.questions import draw_prompts, exam_rng
 
 COLUMNS, ROWS = 8, 6
-SIDE, GAP, STRIP = 192, 10, 44  # of a picture, around it, and of the prompt under it, in pixels
+SIDE, GAP, STRIP = 192, 10, 58  # of a picture, around it, and of the prompt under it, in pixels
 FONT_SIZE, LINE, LETTERS = 11, 13, 34  # a line of that many letters is as wide as a picture
 
 

@@ -7,7 +7,7 @@ import unicodedata
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minidiffusion.checkpoint import CheckpointError
@@ -25,6 +25,9 @@ CAPTIONS = [
 @pytest.fixture(scope="module")
 def tokenizer() -> Tokenizer:
     return Tokenizer.train(CAPTIONS, 800)
+
+
+anything = settings(deadline=None)  # the machine may be busy with other things
 
 
 # ------------------------------------------------------------------------------------------------------------- learning
@@ -74,6 +77,7 @@ def test_a_merge_of_symbols_that_do_not_exist_yet_is_refused():
         Tokenizer([], words="spaces")
 
 
+@anything
 @given(st.lists(st.text("ab红", max_size=8), max_size=5))
 def test_no_two_merges_make_the_same_symbol(texts):
     tokenizer = Tokenizer.train(texts, 600)
@@ -122,6 +126,7 @@ def test_every_chinese_character_is_a_word_and_full_width_forms_are_folded():
 ASSIGNED = st.characters(exclude_categories=["Cs", "Cn"], exclude_characters="\x1c\x1d\x1e\x1f\u0345")
 
 
+@anything
 @given(st.text(ASSIGNED | st.sampled_from("'' sStTlLrReEvVmMdD1½.")))
 def test_splitting_agrees_with_the_pattern_of_clip_itself(text):
     regex = pytest.importorskip("regex")
@@ -142,6 +147,7 @@ def test_merging_goes_from_the_left():
     assert spell("é") == ["Ã", "©</w>"]
 
 
+@anything
 @given(st.text())
 def test_every_text_comes_back_as_its_words(tokenizer, text):
     ids = tokenizer.encode(text)
@@ -202,6 +208,7 @@ def test_a_text_too_long_is_cut_keeps_its_end_and_says_what_was_lost(tokenizer):
         tokenizer([text], 1)
 
 
+@anything
 @given(st.text(), st.integers(2, 12))
 def test_what_is_kept_and_what_is_dropped_make_the_whole(tokenizer, text, context_length):
     words = tokenizer.words(text)

@@ -3,7 +3,7 @@ r"""Which words are unknown: English, Chinese, emoji, nonsense."""
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minidiffusion.imagine.prompt import pieces, unknown_chinese, unknown_words, words_of
@@ -35,8 +35,8 @@ def test_every_canonical_caption_is_known():
 
 
 def test_unknown_words_come_in_order_with_known_words_that_look_alike():
-    found = unknown_words("A hous and a ZEBRA by the see, a hous")
-    assert list(found) == ["hous", "and", "zebra", "see"]
+    found = unknown_words("A hous with a ZEBRA by the see, a hous")
+    assert list(found) == ["hous", "with", "zebra", "see"]
     assert found["hous"][0] == "house" and "sea" in found["see"] and found["zebra"] == []
     assert all(word in vocabulary() for near in found.values() for word in near)
 
@@ -72,6 +72,7 @@ def test_ten_thousand_characters_take_no_time(unit):
 
 
 @given(st.text())
+@settings(deadline=None)
 def test_any_text_can_be_asked_about(text):
     found = unknown_words(text)
     assert len(found) <= 8 and not found.keys() & vocabulary()

@@ -1,0 +1,77 @@
+r"""The model card: what a folder of weights is, how it came about, and what it can and cannot do.
+
+    python -m minidiffusion.training.card build/weights
+
+gathers it from the trainings' checkpoints and logs and from the examination (`evaluation.json`), and writes README.md
+beside the weights. Nothing in a card is typed by hand but the limits.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from minidiffusion.checkpoint import CheckpointError, explained, file_hash, load_state, write_atomically
+
+LIMITS = """\
+## Limits
+
+The model knows the picture book and nothing else: twelve subjects, one to a picture, at 64 x 64 pixels. Words from outside
+are named by `minidiffusion imagine` and otherwise ignored. It has no notion of counting, of relations between things, or of
+text in pictures. All training pictures were drawn by this repository's own program, so no photograph and nobody's art is in
+it. The judge that gives the marks was trained on the same drawings; its marks mean something in this world only.
+"""
+
+
+def card(weights: Path) -> str:
+    r"""The card's text. Raises CheckpointError if a training, the evaluation or a network is missing."""
+    lines = [
+        "# Weights: picturebook",
+        "",
+        "Made by `make weights`, from nothing but this repository. This page is made by",
+        "`python -m minidiffusion.training.card`.",
+        "",
+        "## Training",
+        "",
+        "| network | parameters | steps | batch | processes | pictures | minutes | seed |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    settings = {}
+    for name in ("judge", "vae", "clip", "unet"):
+        state = load_state(weights / "training" / name / "training.pt")
+        run = json.loads(state["fingerprint"])
+        settings[name] = run["settings"]
+        recipe = run["recipe"]
+        parameters = sum(tensor.numel() for tensor in state["ema"].values())
+        lines.append(
+            f"| {name} | {parameters / 1e6:.2f} million | {state['step']} | {recipe['batch']} | {run['processes']} "
+            f"| {run['pictures']} | {state['seconds'] / 60:.0f} | {recipe['seed']} |"
+        )
+    lines += ["", "The whole recipe, as the trainings recorded it:", "", "```json"]
+    lines += [json.dumps(settings, indent=1), "```", "", "## Examination", ""]
+    lines += ["Of `minidiffusion evaluate`; every figure stands beside its yardstick.", "", read(weights / "evaluation.md")]
+    lines += ["", LIMITS, "## Files", "", "| file | bytes | SHA-256 |", "|---|---|---|"]
+    for path in sorted([*weights.glob("*.json"), *weights.glob("*.safetensors")]):
+        lines.append(f"| {path.name} | {path.stat().st_size} | `{file_hash(path)}` |")
+    return "\n".join(lines) + "\n"
+
+
+def read(path: Path) -> str:
+    with explained("read", path):
+        return path.read_text().strip()
+
+
+def main() -> int:
+    if len(sys.argv) != 2:
+        print("usage: python -m minidiffusion.training.card FOLDER", file=sys.stderr)
+        return 2
+    weights = Path(sys.argv[1])
+    try:
+        write_atomically(weights / "README.md", card(weights).encode())
+    except CheckpointError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
