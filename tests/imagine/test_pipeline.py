@@ -40,10 +40,10 @@ def difference(a, b) -> float:
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_a_seed_makes_the_same_picture_alone_and_at_any_place_in_a_batch(model, sampler):
     seeds = [7, *range(100, 115)]
-    batch = model.generate(PROMPT, seeds, steps=12, sampler=sampler)
-    turned = model.generate(PROMPT, seeds[::-1], steps=12, sampler=sampler)
-    for i in (0, 9, 15):
-        alone = model.generate(PROMPT, [seeds[i]], steps=12, sampler=sampler)
+    batch = model.generate(PROMPT, seeds, steps=8, sampler=sampler)
+    turned = model.generate(PROMPT, seeds[::-1], steps=8, sampler=sampler)
+    for i in (0, 15):
+        alone = model.generate(PROMPT, [seeds[i]], steps=8, sampler=sampler)
         assert difference(alone[0], batch[i]) < 1e-5
         assert difference(batch[i], turned[15 - i]) < 1e-5
     assert difference(batch[0], batch[1]) > 0.1  # and different seeds do make different pictures
@@ -96,8 +96,8 @@ def test_guidance_0_is_the_negative_prompt_and_guidance_1_the_prompt(model):
 
 def test_guidance_goes_on_along_the_line_from_the_negative_prompt_to_the_prompt(model):
     u, c, guided = (next(model.trajectory(PROMPT, [0], 5, scale, "snow")).x0_hat for scale in (0.0, 1.0, 3.5))
-    torch.testing.assert_close(guided, u + 3.5 * (c - u), rtol=1e-5, atol=1e-5)
-    assert difference(u, c) > 0.01
+    assert difference(u, c) > 1e-3
+    torch.testing.assert_close(guided, u + 3.5 * (c - u), rtol=0, atol=1e-5)
 
 
 def test_guidance_1_spares_half_of_the_work(model):
