@@ -28,6 +28,7 @@ from typing import NamedTuple
 
 import jupytext
 import nbformat
+from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbformat import NotebookNode
@@ -123,7 +124,8 @@ def execute(notebook: NotebookNode, folder: Path = FOLDER) -> NotebookNode:
         )
 
         async def go_offline(**_) -> None:
-            reply = await client.kc.execute_interactive("from lessons import offline; offline.block()", silent=True)
+            kernel: AsyncKernelClient = client.kc  # pyright: ignore[reportAssignmentType]
+            reply = await kernel.execute_interactive("from lessons import offline; offline.block()", silent=True)
             if reply["content"]["status"] != "ok":
                 raise RuntimeError(f"the kernel cannot be taken off the network: {reply['content']['evalue']}")
 

@@ -189,7 +189,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         match arguments:
             case ["-h" | "--help", *_]:
-                print(__doc__.strip())
+                print((__doc__ or "").strip())
             case ["--version", *_]:
                 print(minidiffusion.__version__)
             case [command, *rest] if command in COMMANDS:

@@ -43,6 +43,7 @@ class ResnetBlock(nn.Module):
     ) -> Float[Tensor, "b c_out h w"]:
         h = self.conv1(self.norm1(x))
         if self.time_emb_proj is not None:
+            assert time is not None, "this block was made for a network that knows the time"
             h = h + self.time_emb_proj(F.silu(time))[:, :, None, None]
         h = self.conv2(self.norm2(h))
         return h + (x if self.conv_shortcut is None else self.conv_shortcut(x))

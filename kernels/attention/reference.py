@@ -6,6 +6,8 @@ It keeps the whole m x n matrix of weights in memory, which is what a fused kern
 look at.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -16,7 +18,7 @@ def attention_weights(q: Tensor, k: Tensor, *, causal: bool = False, scale: floa
     q: `b h m d`, k: `b h n d`; returns `b h m n`, every row a distribution. `scale` defaults to 1 / sqrt(d): without
     it the variance of q . k grows like d and the softmax saturates. With `causal`, query i sees the keys 0..i only.
     """
-    scale = q.shape[-1] ** -0.5 if scale is None else scale
+    scale = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
     scores = q @ k.transpose(-1, -2) * scale
     if causal:
         m, n = scores.shape[-2:]

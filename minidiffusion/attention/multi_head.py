@@ -40,7 +40,7 @@ class MultiHeadAttention(nn.Module):
         self, x: Float[Tensor, "b m c"], context: Float[Tensor, "b n e"] | None = None
     ) -> Float[Tensor, "b m c"]:
         context = x if context is None else context
-        q, k, v = self.split_heads(self.to_q(x)), self.split_heads(self.to_k(context)), self.split_heads(self.to_v(context))
+        q, k, v = (self.split_heads(tokens) for tokens in (self.to_q(x), self.to_k(context), self.to_v(context)))
         heads = scaled_dot_product(q, k, v, causal=self.causal)
         return self.to_out[0](rearrange(heads, "b h m d -> b m (h d)"))
 

@@ -1,7 +1,7 @@
 r"""The forward process: from data to noise, which is fixed and needs no learning (article 2.1.1, 3.1.2, 4.1.1).
 
-Each step keeps a little less signal and adds a little noise. Because a sum of Gaussians is a Gaussian, many steps are one
-jump, and the way back is known exactly as long as x_0 is known.
+Each step keeps a little less signal and adds a little noise. Because a sum of Gaussians is a Gaussian, many steps are
+one jump, and the way back is known exactly as long as x_0 is known.
 """
 
 import torch

@@ -2,9 +2,9 @@ r"""Guidance: pushing the picture toward the prompt (Ho & Salimans 2022, eq. 6).
 
     eps = eps_u + scale * (eps_c - eps_u)
 
-eps_c is predicted with the prompt, eps_u without one. The difference is the direction that the prompt adds, and `scale`
-says how far to go along it: 0 ignores the prompt, 1 follows the network, more exaggerates. A *negative prompt* takes the
-place of "no prompt": the picture is pushed away from it.
+eps_c is predicted with the prompt, eps_u without one. The difference is the direction that the prompt adds, and
+`scale` says how far to go along it: 0 ignores the prompt, 1 follows the network, more exaggerates. A *negative
+prompt* takes the place of "no prompt": the picture is pushed away from it.
 """
 
 from collections.abc import Callable

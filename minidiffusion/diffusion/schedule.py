@@ -2,8 +2,9 @@ r"""Noise schedules: how much signal and how much noise there is at each time (a
 
     x_t = alpha_t x_0 + sigma_t eps,      alpha_t = sqrt(alpha_bar_t),   sigma_t = sqrt(1 - alpha_bar_t)
 
-A schedule is two tables over t = 0..T, and it knows no network. **Index 0 is clean data** (alpha_0 = 1, sigma_0 = 0), so
-the last step of a sampler is a step like all the others. The article's beta_t is 1 - alpha_bar_t / alpha_bar_{t-1}.
+A schedule is two tables over t = 0..T, and it knows no network. **Index 0 is clean data** (alpha_0 = 1, sigma_0 = 0),
+so the last step of a sampler is a step like all the others. The article's beta_t is 1 - alpha_bar_t /
+alpha_bar_{t-1}.
 """
 
 import math
@@ -18,7 +19,7 @@ Name = Literal["linear", "scaled_linear", "cosine"]
 
 
 class Times(NamedTuple):
-    r"""The times a sampler visits, from the noisiest to 0, with the tables' entries there. Each has m = n + 1 entries."""
+    r"""The times a sampler visits, from the noisiest to 0, with the tables' entries there; m = n + 1 of each."""
 
     t: Int[Tensor, "m"]
     alpha: Float[Tensor, "m"]

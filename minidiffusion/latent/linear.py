@@ -4,9 +4,9 @@ Cut pictures into patches p, and keep of each its coordinates along the k direct
 
     z = S^-1 V^T (p - mean),      p_hat = mean + V S z,
 
-with V the leading eigenvectors of the patches' covariance. No other linear code of k numbers has a smaller squared error.
-S is diagonal and only sets the size of each coordinate. A convolution whose stride is its width does this for all patches
-of a picture at once, so a deep autoencoder can start here and learn what a linear code cannot do.
+with V the leading eigenvectors of the patches' covariance. No other linear code of k numbers has a smaller squared
+error. S is diagonal and only sets the size of each coordinate. A convolution whose stride is its width does this for
+all patches of a picture at once, so a deep autoencoder can start here and learn what a linear code cannot do.
 """
 
 from typing import NamedTuple

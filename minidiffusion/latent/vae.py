@@ -117,7 +117,8 @@ class Level(nn.Module):
 
     def __init__(self, c_in: int, c_out: int, layers: int, groups: int):
         super().__init__()
-        self.resnets = nn.ModuleList([ResnetBlock(c_in if i == 0 else c_out, c_out, groups, EPS) for i in range(layers)])
+        c_ins = [c_in] + [c_out] * (layers - 1)
+        self.resnets = nn.ModuleList([ResnetBlock(c, c_out, groups, EPS) for c in c_ins])
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c2 h2 w2"]:
         for resnet in self.resnets:
@@ -196,10 +197,10 @@ class AutoencoderKL(nn.Module):
             self.analysis = nn.Conv2d(3, config.latent_channels, f, stride=f)
             self.synthesis = nn.ConvTranspose2d(config.latent_channels, 3, f, stride=f)
             for conv in (self.encoder.conv_out, self.quant_conv, self.decoder.conv_out):
-                nn.init.zeros_(conv.bias)
-            nn.init.zeros_(self.encoder.conv_out.weight)
-            nn.init.zeros_(self.decoder.conv_out.weight)
-            nn.init.constant_(self.quant_conv.bias[config.latent_channels :], -6.0)  # logvar: a narrow posterior
+                conv.bias.data.zero_()
+            self.encoder.conv_out.weight.data.zero_()
+            self.decoder.conv_out.weight.data.zero_()
+            self.quant_conv.bias.data[config.latent_channels :] = -6.0  # logvar: a narrow posterior
 
     def start_linear_path(self, x: Float[Tensor, "b 3 H W"]) -> None:
         r"""Set the linear code to the principal components of the patches of pictures x."""

@@ -97,7 +97,7 @@ IGNORED = -100
 
 
 def judge_loss(logits: dict[str, Tensor], labels: Int[Tensor, "b a"]) -> tuple[Float[Tensor, ""], dict[str, float]]:
-    r"""$\sum_a -\log p_a(\mathrm{label}_a \mid x)$, each averaged over the pictures asked, and the share of right answers.
+    r"""$\sum_a -\log p_a(\mathrm{label}_a \mid x)$, each averaged over the pictures asked, and the share that is right.
 
     labels: one column an attribute, in the order of `logits`, IGNORED where it is not asked. The accuracies carry the
     attributes' names, and "all" is the share of pictures with every asked attribute right.

@@ -28,7 +28,7 @@ class UNetConfig:
 
     in_channels: int = 16
     channels: tuple[int, ...] = (64, 128)
-    attention: tuple[bool, ...] = (True, True)
+    attention: tuple[bool, ...] = (False, True)
     """Which levels have transformer blocks; the lowest resolution always has one in the middle."""
     layers_per_block: int = 1
     heads: int = 4

@@ -15,10 +15,11 @@ from minidiffusion.checkpoint import CheckpointError, explained, file_hash, load
 LIMITS = """\
 ## Limits
 
-The model knows the picture book and nothing else: twelve subjects, one to a picture, at 64 x 64 pixels. Words from outside
-are named by `minidiffusion imagine` and otherwise ignored. It has no notion of counting, of relations between things, or of
-text in pictures. All training pictures were drawn by this repository's own program, so no photograph and nobody's art is in
-it. The judge that gives the marks was trained on the same drawings; its marks mean something in this world only.
+The model knows the picture book and nothing else: twelve subjects, one to a picture, at 64 x 64 pixels. Words from
+outside are named by `minidiffusion imagine` and otherwise ignored. It has no notion of counting, of relations between
+things, or of text in pictures. All training pictures were drawn by this repository's own program, so no photograph and
+nobody's art is in it. The judge that gives the marks was trained on the same drawings; its marks mean something in this
+world only.
 """
 
 
@@ -48,7 +49,8 @@ def card(weights: Path) -> str:
         )
     lines += ["", "The whole recipe, as the trainings recorded it:", "", "```json"]
     lines += [json.dumps(settings, indent=1), "```", "", "## Examination", ""]
-    lines += ["Of `minidiffusion evaluate`; every figure stands beside its yardstick.", "", read(weights / "evaluation.md")]
+    lines += ["Of `minidiffusion evaluate`; every figure stands beside its yardstick.", ""]
+    lines += [read(weights / "evaluation.md")]
     lines += ["", LIMITS, "## Files", "", "| file | bytes | SHA-256 |", "|---|---|---|"]
     for path in sorted([*weights.glob("*.json"), *weights.glob("*.safetensors")]):
         lines.append(f"| {path.name} | {path.stat().st_size} | `{file_hash(path)}` |")

@@ -37,12 +37,12 @@ from .sheet import picture_sheet
 class UNetTraining:
     r"""Everything that decides how the denoiser turns out."""
 
-    recipe: Recipe = Recipe(steps=10_000, batch=64, lr=1e-3, warmup=500, ema=0.999, save_every=500, sheet_every=1000)
+    recipe: Recipe = Recipe(steps=20_000, batch=64, lr=1e-3, warmup=500, ema=0.999, save_every=1000, sheet_every=2000)
     model: UNetConfig = UNetConfig()
     schedule: Name = "cosine"
     T: int = 1000
     prediction: Kind = "v"
-    weighting: objective.Weighting = "min_snr"
+    weighting: objective.Weighting = "simple"
     caption_dropout: float = 0.1
 
 
@@ -59,7 +59,7 @@ class UNetTask:
         self.schedule = make_schedule(training.schedule, training.T)
         self.latents = encode_all(self.vae, data, self.device)
         torch.manual_seed(training.recipe.seed)
-        self.model = UNet(training.model).to(memory_format=torch.channels_last)
+        self.model = UNet(training.model).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     @torch.no_grad()
     def context(self, captions: list[str]) -> Float[Tensor, "b n d"]:

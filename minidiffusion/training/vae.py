@@ -2,9 +2,9 @@ r"""Training the autoencoder: pictures in, the same pictures out (article 2.2).
 
     loss = |x - x_hat|^2 + l1 |x - x_hat| + kl_weight * KL(q(z | x) || N(0, I)) / (number of pixels)
 
-The squared error is the Gaussian log-likelihood and what PSNR measures; a little absolute error keeps edges crisp, which
-squares blur. The KL term is small: it is there to keep the latents in one cloud and to make the decoder forgive small
-errors, which the diffusion model will make.
+The squared error is the Gaussian log-likelihood and what PSNR measures; a little absolute error keeps edges crisp,
+which squares blur. The KL term is small: it is there to keep the latents in one cloud and to make the decoder forgive
+small errors, which the diffusion model will make.
 """
 
 from dataclasses import asdict, dataclass, replace
@@ -39,7 +39,7 @@ class VAETask:
         self.training, self.data, self.weights = training, data, weights
         self.settings = {"task": "vae", **asdict(training)}
         torch.manual_seed(training.recipe.seed)
-        self.model = AutoencoderKL(training.model).to(memory_format=torch.channels_last)
+        self.model = AutoencoderKL(training.model).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         if training.model.linear_path:
             self.model.start_linear_path(data.pictures(torch.arange(min(2048, len(data)))))
 
@@ -54,6 +54,7 @@ class VAETask:
         return loss, {"psnr": psnr.item(), "kl": kl.item()}
 
     def sheet(self, model: nn.Module) -> PIL.Image.Image:
+        assert isinstance(model, AutoencoderKL)
         x = self.data.pictures(torch.arange(16)).to(next(model.parameters()).device)
         return picture_sheet(torch.cat([x, model.decode(model.encode(x).mode())]), columns=16)
 
@@ -63,6 +64,7 @@ class VAETask:
     @torch.no_grad()
     def save(self, folder: Path, model: nn.Module) -> None:
         r"""Measures the latents' standard deviation, so that diffusion gets latents of unit variance, then saves."""
+        assert isinstance(model, AutoencoderKL)
         x = self.data.pictures(torch.arange(min(2048, len(self.data))))
         device = next(model.parameters()).device
         latents = torch.cat([model.encode(part.to(device)).mode() for part in x.split(64)])

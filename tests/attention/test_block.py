@@ -45,7 +45,8 @@ def test_the_clip_block_is_torchs_encoder_layer():
         attn.in_proj_weight.copy_(torch.cat([ours.attn.to_q.weight, ours.attn.to_k.weight, ours.attn.to_v.weight]))
         attn.in_proj_bias.copy_(torch.cat([ours.attn.to_q.bias, ours.attn.to_k.bias, ours.attn.to_v.bias]))
         attn.out_proj.load_state_dict(ours.attn.to_out[0].state_dict())
-        for mine, name in [(ours.mlp[0], "linear1"), (ours.mlp[2], "linear2"), (ours.norm1, "norm1"), (ours.norm2, "norm2")]:
+        pairs = {"linear1": ours.mlp[0], "linear2": ours.mlp[2], "norm1": ours.norm1, "norm2": ours.norm2}
+        for name, mine in pairs.items():
             getattr(reference, name).load_state_dict(mine.state_dict())
         x = torch.randn(2, 5, 12)
         assert relative_error(ours(x), reference(x)) < 1e-6

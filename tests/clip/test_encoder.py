@@ -50,7 +50,8 @@ def test_it_agrees_with_transformers_strictly():
         "hidden_size": 48, "intermediate_size": 192, "num_hidden_layers": 3, "num_attention_heads": 4,
         "image_size": 32, "patch_size": 8, "projection_dim": 24,
     }  # fmt: skip
-    reference = transformers.CLIPModel(transformers.CLIPConfig(text_config=text, vision_config=vision, projection_dim=24))
+    config = transformers.CLIPConfig(text_config=text, vision_config=vision, projection_dim=24)
+    reference = transformers.CLIPModel(config)
     shake(reference)
     ours = CLIP(TINY).eval()
     ours.load_state_dict(renamed(reference.state_dict()), strict=True)

@@ -50,7 +50,6 @@ def test_posterior_is_bayes_rule():
 
 def test_the_last_posterior_is_x_0_itself():
     schedule = make_schedule("cosine")
-    mean, var = forward.posterior(
-        torch.tensor(5.0, dtype=torch.float64), torch.tensor(0.3, dtype=torch.float64), schedule.alpha[[1, 0]], schedule.sigma[[1, 0]]
-    )
+    x_t, x_0 = torch.tensor([5.0, 0.3], dtype=torch.float64)
+    mean, var = forward.posterior(x_t, x_0, schedule.alpha[[1, 0]], schedule.sigma[[1, 0]])
     assert mean == 0.3 and var == 0

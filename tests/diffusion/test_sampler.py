@@ -1,7 +1,7 @@
 r"""Samplers against data whose best denoiser is known in closed form, so that nothing here depends on a training.
 
-For x_0 ~ N(mu, c^2), E[x_0 | x_t] = (sigma^2 mu + alpha c^2 x_t) / (alpha^2 c^2 + sigma^2), and the probability-flow ODE maps
-x_T to mu + c * (x_T - alpha_T mu) / sqrt(alpha_T^2 c^2 + sigma_T^2) exactly.
+For x_0 ~ N(mu, c^2), E[x_0 | x_t] = (sigma^2 mu + alpha c^2 x_t) / (alpha^2 c^2 + sigma^2), and the probability-flow
+ODE maps x_T to mu + c * (x_T - alpha_T mu) / sqrt(alpha_T^2 c^2 + sigma_T^2) exactly.
 """
 
 import math

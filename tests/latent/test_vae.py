@@ -7,7 +7,13 @@ from minidiffusion.latent.vae import AutoencoderKL, DiagonalGaussian, VAEConfig
 from tests.shake import relative_error, shake
 
 TINY = VAEConfig(
-    latent_channels=4, channels=(16, 32, 32), layers_per_block=2, groups=8, patch=1, mid_attention=True, linear_path=False
+    latent_channels=4,
+    channels=(16, 32, 32),
+    layers_per_block=2,
+    groups=8,
+    patch=1,
+    mid_attention=True,
+    linear_path=False,
 )
 
 

@@ -7,7 +7,13 @@ from minidiffusion.networks.unet import UNet, UNetConfig
 from tests.shake import relative_error, shake
 
 TINY = UNetConfig(
-    in_channels=4, channels=(32, 64, 64), attention=(True, True, False), layers_per_block=2, heads=4, context_dim=24, groups=8
+    in_channels=4,
+    channels=(32, 64, 64),
+    attention=(True, True, False),
+    layers_per_block=2,
+    heads=4,
+    context_dim=24,
+    groups=8,
 )
 
 

@@ -1,4 +1,4 @@
-r"""The four tasks, each with a network so small that it learns in seconds: does the loss fall, is the result loadable?"""
+r"""The four tasks, each with a network that learns in seconds: does the loss fall, can the result be loaded?"""
 
 from dataclasses import replace
 
@@ -24,12 +24,21 @@ VAE = VAETraining(RECIPE, VAEConfig(latent_channels=4, channels=(16, 16)))
 CLIP = CLIPTraining(
     RECIPE,
     CLIPConfig(
-        16, vocab_size=600, text_width=16, text_layers=1, text_heads=2, patch_size=16, vision_width=16, vision_layers=1, vision_heads=2
+        16,
+        vocab_size=600,
+        text_width=16,
+        text_layers=1,
+        text_heads=2,
+        patch_size=16,
+        vision_width=16,
+        vision_layers=1,
+        vision_heads=2,
     ),
     captions_for_tokenizer=50,
 )
 UNET = UNetTraining(
-    replace(RECIPE, steps=60), UNetConfig(4, channels=(16,), attention=(True,), heads=2, context_dim=16, ff_mult=1, groups=8)
+    replace(RECIPE, steps=60),
+    UNetConfig(4, channels=(16,), attention=(True,), heads=2, context_dim=16, ff_mult=1, groups=8),
 )
 JUDGE = JudgeTraining(RECIPE, JudgeConfig({name: len(values) for name, values in ATTRIBUTES.items()}, (8, 8, 8), 32))
 
