@@ -94,8 +94,9 @@ def test_the_pictures_are_those_of_the_python_interface(imagine, weights, tmp_pa
     imagine(PROMPT, "--seed", "5", "--out", "sheet.png")
     expected = TextToImage.load(weights).imagine(PROMPT, seeds=[5, 6], steps=2)
     assert written(tmp_path) == ["sheet-1.png", "sheet-2.png", "sheet.json", "sheet.png"]
-    assert PIL.Image.open("sheet-2.png").tobytes() == expected[1].image.tobytes()
-    assert PIL.Image.open("sheet.png").size == (2 * 16 * 6 + 6, 16 * 6)
+    with PIL.Image.open("sheet-2.png") as single, PIL.Image.open("sheet.png") as sheet:
+        assert single.tobytes() == expected[1].image.tobytes()
+        assert sheet.size == (2 * 16 * 6 + 6, 16 * 6)
 
 
 def test_without_options_there_are_four_pictures_in_a_folder_of_the_prompt(run, weights, tmp_path):
@@ -160,16 +161,17 @@ def test_unknown_words_are_named_with_the_nearest_known_ones(run, weights, monke
     (tmp_path / "shipped").mkdir()
     (tmp_path / "shipped" / "picturebook").symlink_to(weights)
     monkeypatch.setattr(pipeline, "SHIPPED", tmp_path / "shipped")
-    status, _, err = run("imagine", "a red hous with a zebra, 斑马", *QUICK, "--no", "snou")
+    status, _, err = run("imagine", "a red hous and a zebra, 斑马", *QUICK, "--no", "snou")
     lines = err.splitlines()
     assert status == 0 and len(lines) == 3
     assert lines[0].startswith('I do not know "hous"; the nearest words that I know: house')
-    assert lines[1].startswith('I do not know "with", "zebra", "斑马"; what I can draw: house, castle')
+    assert lines[1].startswith('I do not know "zebra", "斑马"; what I can draw: house, castle')
     assert lines[2].startswith('I do not know "snou"; the nearest words that I know: snow')
 
 
 def test_weights_of_ones_own_know_the_words_that_they_were_trained_on(imagine):
-    assert imagine("the lighthouse in the snow")[2] == 'I do not know "lighthouse".\n'  # which the picture book knows
+    remark = 'I do not know "lighthouse"; the nearest words that I know: house.\n'
+    assert imagine("the lighthouse in the snow")[2] == remark  # the picture book knows lighthouses
 
 
 def test_what_is_too_long_and_what_is_empty_is_said(imagine):
@@ -314,7 +316,7 @@ def test_training_on_ones_own_pictures_ends_in_weights_that_draw(run, tmp_path):
     assert run("train", "vae", *NETWORKS["vae"].split(), *RECIPE, "--resume")[0] == 0
 
     status, _, err = run("imagine", "photo of snow and dust", "--weights", "mine", *QUICK)
-    assert status == 0 and err == 'I do not know "and".\n'
+    assert status == 0 and err.startswith('I do not know "and"') and len(err.splitlines()) == 1
 
 
 def test_trainings_that_cannot_be_are_refused(run):

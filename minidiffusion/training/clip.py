@@ -2,12 +2,18 @@ r"""Training CLIP: which sentence belongs to which picture? (article 2.4, 3.4.2)
 
 A batch of b pictures and their b captions; the loss asks each to find its partner among the b (clip/contrastive.py).
 The tokenizer is trained first, on captions of the same data.
+
+A batch teaches only what tells its pictures apart. Among b random pictures, colour, place, sky and style are enough, so
+a text encoder trained on those alone never learns what "on the left" means, and a denoiser that reads its tokens can
+never obey it. Half of each batch is therefore made of look-alikes, which differ in little.
 """
 
+import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
+from jaxtyping import Int
 from torch import Tensor, nn
 
 from minidiffusion.checkpoint import save_model
@@ -23,7 +29,7 @@ from .loop import Recipe
 class CLIPTraining:
     r"""Everything that decides how CLIP turns out. `model.vocab_size` is the most that the tokenizer may learn."""
 
-    recipe: Recipe = Recipe(steps=1000, batch=128, lr=1e-3, warmup=100, weight_decay=0.05, ema=0.998, save_every=250)
+    recipe: Recipe = Recipe(steps=1500, batch=128, lr=1e-3, warmup=100, weight_decay=0.05, ema=0.998, save_every=250)
     model: CLIPConfig = CLIPConfig(vocab_size=2048)
     captions_for_tokenizer: int = 20_000
 
@@ -36,6 +42,7 @@ class CLIPTask:
         some = torch.arange(training.captions_for_tokenizer) % len(data)
         captions = data.captions(some, torch.Generator().manual_seed(training.recipe.seed))
         self.tokenizer = Tokenizer.train(captions, training.model.vocab_size)
+        self.labels = getattr(data, "labels", None)  # the picture book has them, a folder of pictures does not
         self.config = replace(training.model, vocab_size=self.tokenizer.vocab_size)
         self.settings = {"task": "clip", **asdict(training)}
         torch.manual_seed(training.recipe.seed)
@@ -43,6 +50,8 @@ class CLIPTask:
 
     def loss(self, model: nn.Module, indices: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         device = next(model.parameters()).device
+        if self.labels is not None:
+            indices = torch.cat([indices[: len(indices) // 2], look_alikes(self.labels, len(indices) // 2, generator)])
         x = self.data.pictures(indices).to(device)
         ids = self.tokenizer(self.data.captions(indices, generator), self.config.context_length).to(device)
         logits = model(x, ids)
@@ -59,3 +68,21 @@ class CLIPTask:
     def save(self, folder: Path, model: nn.Module) -> None:
         self.tokenizer.save(self.weights / "tokenizer.json")
         save_model(self.weights, "clip", model, self.config, dtype=torch.float16)
+
+
+def look_alikes(
+    labels: Int[Tensor, "n a"], count: int, generator: torch.Generator, run: int = 8
+) -> Int[Tensor, " count"]:
+    r"""`count` indices of pictures, in runs of neighbours in a dictionary of the attributes.
+
+    The attributes of a picture are the letters of its word. The dictionary is sorted by a random attribute first, then
+    by another, ...; neighbours share their first letters and differ in the last. Of each word one picture is taken.
+    """
+    word = torch.zeros(len(labels), dtype=torch.long)
+    for attribute in torch.randperm(labels.shape[1], generator=generator).tolist():
+        letter = labels[:, attribute]
+        word = word * (int(letter.max()) + 1) + letter
+    word, order = word.sort(stable=True)
+    order = order[torch.cat([torch.tensor([True]), word[1:] != word[:-1]])]
+    starts = torch.randint(len(order), (math.ceil(count / run),), generator=generator)
+    return order[(starts[:, None] + torch.arange(run)) % len(order)].flatten()[:count]

@@ -26,6 +26,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sized
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -283,12 +284,16 @@ def write_sheet(task: Task, model: nn.Module, path: Path) -> None:
 
 def run_with_progress(records: Iterable[Record], steps: int, name: str = "training") -> Record | None:
     """Runs a training to its end under a progress bar; returns its last record (None when nothing was left to do)."""
-    record = None
+    records = iter(records)
+    first = next(records, None)  # before the bar is there: a training that is refused says why, and nothing else
+    if first is None:
+        return None
     hidden = int(os.environ.get("RANK", 0)) != 0
     pause = 0.5 if sys.stderr.isatty() else 30.0  # a bar redrawn twice a second would fill a log file
-    with tqdm(total=steps, desc=name, unit="step", mininterval=pause, maxinterval=2 * pause, disable=hidden) as bar:
-        for record in records:
-            bar.update(record.step - bar.n)  # a resumed training starts where it was
+    options = {"desc": name, "unit": "step", "mininterval": pause, "maxinterval": 2 * pause, "disable": hidden}
+    with tqdm(total=steps, initial=first.step - 1, **options) as bar:  # a resumed training starts where it was
+        for record in chain([first], records):
+            bar.update()
             speed = f"{record.pictures_per_second:.0f}"
             bar.set_postfix({"loss": f"{record.loss:.4f}", "pictures/s": speed}, refresh=False)
     return record

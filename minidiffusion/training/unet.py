@@ -89,7 +89,7 @@ class UNetTask:
         r"""32 captions of the data, drawn with guidance 3 from fixed noise."""
         n = 32
         generator = torch.Generator().manual_seed(0)
-        captions = self.data.captions(torch.arange(n), generator)
+        captions = self.data.captions(torch.arange(n) % len(self.data), generator)
         x_T = torch.randn((n, *self.latents.shape[1:]), generator=generator).to(self.device)
         denoise = denoiser(model, self.schedule, self.training.prediction)
         denoise = classifier_free(denoise, self.context(captions), self.context([""] * n), scale=3.0)

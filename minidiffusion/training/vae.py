@@ -55,7 +55,7 @@ class VAETask:
 
     def sheet(self, model: nn.Module) -> PIL.Image.Image:
         assert isinstance(model, AutoencoderKL)
-        x = self.data.pictures(torch.arange(16)).to(next(model.parameters()).device)
+        x = self.data.pictures(torch.arange(16) % len(self.data)).to(next(model.parameters()).device)
         return picture_sheet(torch.cat([x, model.decode(model.encode(x).mode())]), columns=16)
 
     def after_step(self) -> None:

@@ -13,7 +13,7 @@ from minidiffusion.networks.judge import IGNORED, JudgeConfig, judge_loss
 from minidiffusion.networks.unet import UNetConfig
 from minidiffusion.picturebook.dataset import PictureBook
 from minidiffusion.picturebook.scene import ATTRIBUTES
-from minidiffusion.training.clip import CLIPTask, CLIPTraining
+from minidiffusion.training.clip import CLIPTask, CLIPTraining, look_alikes
 from minidiffusion.training.judge import JudgeTask, JudgeTraining, shuffle_channels
 from minidiffusion.training.loop import Recipe, train
 from minidiffusion.training.unet import UNetTask, UNetTraining, encode_all
@@ -134,3 +134,41 @@ def test_a_question_that_is_not_asked_costs_nothing():
     expected = torch.tensor(5.0).neg().exp().log1p() + torch.tensor(2.0).log()  # one picture for a, two for b
     torch.testing.assert_close(loss, expected)
     assert accuracies["a"] == 1 and accuracies["b"] == 0.5 and accuracies["all"] == 0.5
+
+
+def test_look_alikes_share_most_attributes_and_differ_in_each_now_and_then():
+    labels = torch.cartesian_prod(*(torch.arange(n) for n in (4, 3, 3, 2))).repeat(2, 1)  # every picture twice
+    generator = torch.Generator().manual_seed(0)
+    draws = [look_alikes(labels, 6, generator, run=3) for _ in range(200)]
+    runs = labels[torch.cat(draws)].view(400, 3, 4)
+    differ = (runs[:, 1:] != runs[:, :-1]).float()  # `run neighbour attribute`
+    assert (differ.sum(dim=2) >= 1).all()  # never the same picture, nor its double
+    assert differ.sum(dim=2).mean() < 2  # of random pictures, 2.6 attributes differ
+    assert (differ.mean(dim=(0, 1)) > 0.2).all()  # each of the four is taught
+
+
+def test_half_of_a_clip_batch_is_random_and_the_other_half_alike(book, tmp_path):
+    task, seen = CLIPTask(CLIP, book, tmp_path), []
+    task.data = Spy(book, seen)
+    task.loss(task.model, torch.arange(16), torch.Generator().manual_seed(0))
+    assert seen[0][:8].tolist() == [*range(8)] and len(seen[0]) == 16
+    task.labels = None  # pictures of which nothing is known
+    task.loss(task.model, torch.arange(16), torch.Generator().manual_seed(0))
+    assert seen[1].tolist() == [*range(16)]
+
+
+class Spy:
+    r"""A picture book that remembers which pictures were asked for."""
+
+    def __init__(self, book: PictureBook, seen: list):
+        self.book, self.seen = book, seen
+
+    def __len__(self) -> int:
+        return len(self.book)
+
+    def pictures(self, indices):
+        self.seen.append(indices)
+        return self.book.pictures(indices)
+
+    def captions(self, indices, generator):
+        return self.book.captions(indices, generator)
