@@ -108,7 +108,6 @@ def quoted(text: str) -> str:
 
 def train(arguments: Sequence[str]) -> None:
     from minidiffusion.data.folder import PictureFolder
-    from minidiffusion.imagine.pipeline import write_index
     from minidiffusion.picturebook.dataset import PictureBook
     from minidiffusion.training.recipes import CLIPTraining, JudgeTraining, UNetTraining, VAETraining, run
 
@@ -142,8 +141,6 @@ def train(arguments: Sequence[str]) -> None:
         raise ValueError("The judge learns from the attributes of the picture book; --data has none.")
     data = PictureBook(options.pictures) if options.data is None else PictureFolder(options.data)
     run(options.network, data, options.out, options.resume)
-    if isinstance(options.network, UNetTraining) and int(os.environ.get("RANK", 0)) == 0:
-        write_index(options.out, options.network.schedule, options.network.T, options.network.prediction)
     print(f"The weights are in {options.out}.")
 
 

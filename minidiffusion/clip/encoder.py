@@ -50,7 +50,9 @@ class TextEncoder(nn.Module):
             [SelfAttentionBlock(config.text_width, config.text_heads, causal=True) for _ in range(config.text_layers)]
         )
         self.final_layer_norm = nn.LayerNorm(config.text_width)
-        nn.init.normal_(self.token_embedding.weight, std=0.02)
+        # Words start far apart (std 1; OpenAI's CLIP: 0.02). So near together as 0.02, those which the contrastive loss
+        # has no use for yet drown in what the blocks add, and a denoiser can no longer read them from the tokens.
+        nn.init.normal_(self.token_embedding.weight, std=1.0)
         nn.init.normal_(self.position_embedding.weight, std=0.01)
 
     def forward(self, ids: Int[Tensor, "b n"]) -> tuple[Float[Tensor, "b n c"], Float[Tensor, "b c"]]:

@@ -29,7 +29,7 @@ from .loop import Recipe
 class CLIPTraining:
     r"""Everything that decides how CLIP turns out. `model.vocab_size` is the most that the tokenizer may learn."""
 
-    recipe: Recipe = Recipe(steps=1500, batch=128, lr=1e-3, warmup=100, weight_decay=0.05, ema=0.998, save_every=250)
+    recipe: Recipe = Recipe(steps=1000, batch=128, lr=1e-3, warmup=100, weight_decay=0.05, ema=0.998, save_every=250)
     model: CLIPConfig = CLIPConfig(vocab_size=2048)
     captions_for_tokenizer: int = 20_000
 

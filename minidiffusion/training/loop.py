@@ -106,7 +106,7 @@ class Task(Protocol):
         ...
 
     def save(self, folder: Path, model: nn.Module) -> None:
-        """Writes the finished weights with `checkpoint.save_model`."""
+        """Writes the finished weights with `checkpoint.save_model`, to the training's `folder` or where they belong."""
         ...
 
 
