@@ -2,15 +2,16 @@ r"""The model card: what a folder of weights is, how it came about, and what it 
 
     python -m minidiffusion.training.card build/weights
 
-gathers it from the trainings' checkpoints and logs and from the examination (`evaluation.json`), and writes README.md
-beside the weights. Nothing in a card is typed by hand but the limits.
+gathers it from the trainings' summaries and from the examination (`evaluation.md`), and writes README.md beside the
+weights. Nothing in a card is typed by hand but the limits.
 """
 
 import json
+import math
 import sys
 from pathlib import Path
 
-from minidiffusion.checkpoint import CheckpointError, explained, file_hash, load_state, write_atomically
+from minidiffusion.checkpoint import CheckpointError, explained, file_hash, write_atomically
 
 LIMITS = """\
 ## Limits
@@ -38,14 +39,13 @@ def card(weights: Path) -> str:
     ]
     settings = {}
     for name in ("judge", "vae", "clip", "unet"):
-        state = load_state(weights / "training" / name / "training.pt")
-        run = json.loads(state["fingerprint"])
+        run = json.loads(read(weights / "training" / name / "summary.json"))
         settings[name] = run["settings"]
         recipe = run["recipe"]
-        parameters = sum(tensor.numel() for tensor in state["ema"].values())
+        parameters = sum(map(math.prod, run["shape"].values()))
         lines.append(
-            f"| {name} | {parameters / 1e6:.2f} million | {state['step']} | {recipe['batch']} | {run['processes']} "
-            f"| {run['pictures']} | {state['seconds'] / 60:.0f} | {recipe['seed']} |"
+            f"| {name} | {parameters / 1e6:.2f} million | {run['steps']} | {recipe['batch']} | {run['processes']} "
+            f"| {run['pictures']} | {run['seconds'] / 60:.0f} | {recipe['seed']} |"
         )
     lines += ["", "The whole recipe, as the trainings recorded it:", "", "```json"]
     lines += [json.dumps(settings, indent=1), "```", "", "## Examination", ""]

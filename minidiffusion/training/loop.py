@@ -124,7 +124,8 @@ class Record:
 def train(task: Task, recipe: Recipe, folder: str | os.PathLike, resume: bool = False) -> Iterator[Record]:
     r"""Trains `task.model`, yielding a `Record` after each step; whoever stops asking stops the training.
 
-    The folder receives `log.jsonl`, `sheet_0001000.png`, the checkpoint `training.pt`, and what `task.save` writes.
+    The folder receives `log.jsonl`, `sheet_0001000.png`, the checkpoint `training.pt`, and at the end `summary.json`
+    (how the network was made) and what `task.save` writes.
     `resume=True` goes on from the checkpoint (from the start when there is none yet).
 
     Raises `CheckpointError` for a folder with a checkpoint when `resume` is False, and for a checkpoint of another
@@ -192,6 +193,9 @@ def train(task: Task, recipe: Recipe, folder: str | os.PathLike, resume: bool = 
 
         if rank == 0:
             task.save(folder, ema.model)
+            seconds += time.perf_counter() - clock
+            summary = {"steps": recipe.steps, "seconds": round(seconds), **json.loads(fingerprint)}
+            write_atomically(folder / "summary.json", (json.dumps(summary) + "\n").encode())
 
 
 # ---------------------------------------------------------------------------------------------------- randomness
