@@ -149,11 +149,12 @@ def test_commands_in_the_readme_exist():
 
 @pytest.mark.parametrize("folder", sorted(WEIGHTS.glob("*/")), ids=lambda folder: folder.name)
 def test_the_weights_are_the_ones_that_the_index_names(folder):
-    found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+    files = [path for path in folder.iterdir() if path.is_file()]
+    found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
     listed = json.loads((folder / "model.json").read_text())["sha256"]
     card = (folder / "README.md").read_text(encoding="utf-8")
     for name, sha256 in listed.items():
         assert found[name] == sha256, f"{name} is not the file that model.json names"
     for name in found.keys() - listed.keys() - {"README.md"}:  # model.json itself, and the judge, which draws nothing
         assert found[name] in card, f"{name} is not the file that the model card names"
-    assert sum(path.stat().st_size for path in folder.iterdir()) <= 30e6
+    assert sum(path.stat().st_size for path in folder.rglob("*")) <= 30e6

@@ -58,11 +58,6 @@ def test_it_does_what_it_is_told_and_only_with_guidance(model):
     assert found(0.0) < 0.5  # the negative control: pictures of the same seeds, but of no prompt
 
 
-def test_the_weights_are_small_enough_to_ship():
-    size = sum(path.stat().st_size for path in (SHIPPED / "picturebook").iterdir())
-    assert size < 30e6
-
-
 def test_no_two_seeds_give_the_same_picture(model):
     with torch.no_grad():
         pictures = model.generate(PROMPT, seeds=[0, 1, 2, 3], steps=5)
