@@ -37,7 +37,7 @@ from .sheet import picture_sheet
 class UNetTraining:
     r"""Everything that decides how the denoiser turns out."""
 
-    recipe: Recipe = Recipe(steps=8500, batch=64, lr=1e-3, warmup=250, ema=0.999, save_every=500, sheet_every=1000)
+    recipe: Recipe = Recipe(steps=20_000, batch=64, lr=3e-3, warmup=250, ema=0.999, save_every=500, sheet_every=1000)
     model: UNetConfig = UNetConfig()
     schedule: Name = "cosine"
     T: int = 1000
