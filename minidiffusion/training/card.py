@@ -44,7 +44,7 @@ def card(weights: Path) -> str:
         recipe = run["recipe"]
         parameters = sum(map(math.prod, run["shape"].values()))
         lines.append(
-            f"| {name} | {parameters / 1e6:.2f} million | {run['steps']} | {recipe['batch']} | {run['processes']} "
+            f"| {name} | {parameters / 1e6:.2f} million | {recipe['steps']} | {recipe['batch']} | {run['processes']} "
             f"| {run['pictures']} | {run['seconds'] / 60:.0f} | {recipe['seed']} |"
         )
     lines += ["", "The whole recipe, as the trainings recorded it:", "", "```json"]

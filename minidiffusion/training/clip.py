@@ -4,8 +4,8 @@ A batch of b pictures and their b captions; the loss asks each to find its partn
 The tokenizer is trained first, on captions of the same data.
 
 A batch teaches only what tells its pictures apart. Among b random pictures, colour, place, sky and style are enough, so
-a text encoder trained on those alone never learns what "on the left" means, and a denoiser that reads its tokens can
-never obey it. Half of each batch is therefore made of look-alikes, which differ in little.
+a text encoder trained on those alone is slow to learn what "on the left" means, and a denoiser that reads its tokens
+cannot obey it. Half of each batch is therefore made of look-alikes, which differ in little.
 """
 
 import math
@@ -51,7 +51,8 @@ class CLIPTask:
     def loss(self, model: nn.Module, indices: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         device = next(model.parameters()).device
         if self.labels is not None:
-            indices = torch.cat([indices[: len(indices) // 2], look_alikes(self.labels, len(indices) // 2, generator)])
+            half = len(indices) // 2
+            indices = torch.cat([indices[half:], look_alikes(self.labels, half, generator)])
         x = self.data.pictures(indices).to(device)
         ids = self.tokenizer(self.data.captions(indices, generator), self.config.context_length).to(device)
         logits = model(x, ids)
@@ -78,7 +79,7 @@ def look_alikes(
     The attributes of a picture are the letters of its word. The dictionary is sorted by a random attribute first, then
     by another, ...; neighbours share their first letters and differ in the last. Of each word one picture is taken.
     """
-    word = torch.zeros(len(labels), dtype=torch.long)
+    word = torch.zeros(len(labels), dtype=torch.long)  # of each picture, as one number
     for attribute in torch.randperm(labels.shape[1], generator=generator).tolist():
         letter = labels[:, attribute]
         word = word * (int(letter.max()) + 1) + letter

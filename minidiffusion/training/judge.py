@@ -1,7 +1,7 @@
 r"""Training the judge: what is in this picture? It sees real renders only, and never a held-out combination.
 
 That has a trap. Where no cat is ever red, "it is red" is a reason against "it is a cat", and the judge learns it: of
-real renders of held-out combinations it then names only four in five subjects. So half of the pictures are shown with
+real renders of held-out combinations it then names many subjects wrongly. So half of the pictures are shown with
 their red, green and blue channels shuffled, and of those only what colour does not decide is asked. A shape must then
 be known by its shape.
 """

@@ -193,8 +193,7 @@ def train(task: Task, recipe: Recipe, folder: str | os.PathLike, resume: bool = 
 
         if rank == 0:
             task.save(folder, ema.model)
-            seconds += time.perf_counter() - clock
-            summary = {"steps": recipe.steps, "seconds": round(seconds), **json.loads(fingerprint)}
+            summary = {"seconds": round(seconds + time.perf_counter() - clock), **json.loads(fingerprint)}
             write_atomically(folder / "summary.json", (json.dumps(summary) + "\n").encode())
 
 

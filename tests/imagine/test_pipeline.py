@@ -96,7 +96,7 @@ def test_guidance_0_is_the_negative_prompt_and_guidance_1_the_prompt(model):
 
 def test_guidance_goes_on_along_the_line_from_the_negative_prompt_to_the_prompt(model):
     u, c, guided = (next(model.trajectory(PROMPT, [0], 5, scale, "snow")).x0_hat for scale in (0.0, 1.0, 3.5))
-    assert difference(u, c) > 1e-3
+    assert difference(u, c) > 1e-3  # a hundred times the tolerance: what guidance multiplies is really there
     torch.testing.assert_close(guided, u + 3.5 * (c - u), rtol=0, atol=1e-5)
 
 

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
-from minidiffusion.checkpoint import load_model
+from minidiffusion.checkpoint import CheckpointError, file_hash, load_model
 from minidiffusion.clip.encoder import CLIPConfig
 from minidiffusion.imagine.pipeline import TextToImage
 from minidiffusion.latent.vae import AutoencoderKL, VAEConfig
@@ -13,6 +14,7 @@ from minidiffusion.networks.judge import IGNORED, JudgeConfig, judge_loss
 from minidiffusion.networks.unet import UNetConfig
 from minidiffusion.picturebook.dataset import PictureBook
 from minidiffusion.picturebook.scene import ATTRIBUTES
+from minidiffusion.training.card import card
 from minidiffusion.training.clip import CLIPTask, CLIPTraining, look_alikes
 from minidiffusion.training.judge import JudgeTask, JudgeTraining, shuffle_channels
 from minidiffusion.training.loop import Recipe, train
@@ -22,7 +24,7 @@ from minidiffusion.training.vae import VAETask, VAETraining
 RECIPE = Recipe(steps=30, batch=8, lr=3e-3, warmup=2, ema=0.9, log_every=1, sheet_every=30)
 VAE = VAETraining(RECIPE, VAEConfig(latent_channels=4, channels=(16, 16)))
 CLIP = CLIPTraining(
-    RECIPE,
+    replace(RECIPE, steps=300),  # look-alikes are hard to tell apart
     CLIPConfig(
         16,
         vocab_size=600,
@@ -56,7 +58,8 @@ def weights(book, tmp_path_factory):
     folder = tmp_path_factory.mktemp("weights")
     losses = {}
     for training, task in ((VAE, VAETask), (CLIP, CLIPTask), (JUDGE, JudgeTask), (UNET, UNetTask)):
-        records = [*train(task(training, book, folder), training.recipe, folder / "training" / task.__name__)]
+        made = task(training, book, folder)
+        records = [*train(made, training.recipe, folder / "training" / made.settings["task"])]
         losses[task] = torch.tensor([record.loss for record in records])
     return folder, losses
 
@@ -73,8 +76,22 @@ def test_what_it_leaves_makes_pictures_and_sheets(weights):
     folder, _ = weights
     pictures = TextToImage.load(folder).imagine("a red house", seeds=[0], steps=2)
     assert pictures[0].image.size == (64, 64)
-    for task in ("VAETask", "UNetTask"):
+    for task in ("vae", "unet"):
         assert [*(folder / "training" / task).glob("sheet_*.png")]
+
+
+@pytest.mark.slow
+def test_the_card_says_how_each_was_made(weights):
+    folder, _ = weights
+    with pytest.raises(CheckpointError, match="evaluation"):
+        card(folder)
+    (folder / "evaluation.md").write_text("the examination")
+    text = card(folder)
+    for name, steps in {"judge": 30, "vae": 30, "clip": 300, "unet": 60}.items():
+        parameters = sum(tensor.numel() for tensor in load_file(folder / f"{name}.safetensors").values())
+        assert f"| {name} | {parameters / 1e6:.2f} million | {steps} | 8 | 1 | 32 |" in text
+        assert file_hash(folder / f"{name}.safetensors") in text
+    assert "the examination" in text
 
 
 @pytest.mark.slow
@@ -151,10 +168,12 @@ def test_half_of_a_clip_batch_is_random_and_the_other_half_alike(book, tmp_path)
     task, seen = CLIPTask(CLIP, book, tmp_path), []
     task.data = Spy(book, seen)
     task.loss(task.model, torch.arange(16), torch.Generator().manual_seed(0))
-    assert seen[0][:8].tolist() == [*range(8)] and len(seen[0]) == 16
+    assert seen[0][:8].tolist() == [*range(8, 16)] and len(seen[0]) == 16
+    task.loss(task.model, torch.arange(1), torch.Generator().manual_seed(0))
+    assert seen[1].tolist() == [0]  # half of one, and none is lost
     task.labels = None  # pictures of which nothing is known
     task.loss(task.model, torch.arange(16), torch.Generator().manual_seed(0))
-    assert seen[1].tolist() == [*range(16)]
+    assert seen[2].tolist() == [*range(16)]
 
 
 class Spy:
