@@ -1,6 +1,6 @@
 r"""The training loop: one generator, read from top to bottom, that trains every network of the house.
 
-A step $k$ is: draw indices, loss, backward, clip, AdamW, EMA, and now and then a log line, a sheet, a checkpoint.
+A step $k$ is: draw indices, loss, backward, clip, optimise, EMA, and now and then a log line, a sheet, a checkpoint.
 
 **Exact resume.** All randomness of step $k$ comes from generators seeded with a hash of (seed, k, process), so there is
 no state of a random number generator to save: weights, EMA, optimiser and $k$ are everything. A training killed at any
@@ -39,6 +39,7 @@ from tqdm import tqdm
 
 from minidiffusion.checkpoint import CheckpointError, explained, make_folder, write_atomically
 from minidiffusion.training.ema import EMA
+from minidiffusion.training.optimizer import make_optimizers, rise_and_fall
 from minidiffusion.training.resume import clear_leftovers, make_fingerprint, preserve, restore
 
 
@@ -48,7 +49,9 @@ class Recipe:
 
     steps: int
     batch: int  # pictures a step, over all processes together
-    lr: float  # the peak of the learning rate
+    lr: float  # the peak of AdamW's learning rate
+    muon: float = 0.0  # the peak of Muon's, which then moves the hidden matrices; 0: AdamW moves everything
+    bf16: bool = False  # compute in bfloat16, keep weights in float32: faster on GPUs and on CPUs made for it
     warmup: int = 200  # steps in which the learning rate climbs to its peak
     weight_decay: float = 0.01
     clip_grad: float = 1.0  # the longest gradient allowed
@@ -66,7 +69,7 @@ class Recipe:
         for name in ("steps", "batch", "lr", "clip_grad", "save_every", "log_every"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be greater than 0, not {getattr(self, name)!r}.")
-        for name in ("warmup", "weight_decay", "seed", "sheet_every"):
+        for name in ("muon", "warmup", "weight_decay", "seed", "sheet_every"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be 0 or more, not {getattr(self, name)!r}.")
         if not 0 <= self.ema < 1:
@@ -144,11 +147,11 @@ def train(task: Task, recipe: Recipe, folder: str | os.PathLike, resume: bool = 
 
         task.model.to(device).train()
         ema = EMA(task.model, recipe.ema)
-        optimizer = make_optimizer(task.model, recipe)
+        optimizers = make_optimizers(task.model, recipe.lr, recipe.muon, recipe.weight_decay)
         fingerprint = make_fingerprint(task.model, recipe, task.settings, pictures=len(task.data), processes=world)
         start, seconds = 0, 0.0
         if checkpoint.exists():
-            start, seconds = restore(checkpoint, fingerprint, task.model, ema.model, optimizer)
+            start, seconds = restore(checkpoint, fingerprint, task.model, ema.model, optimizers)
         if rank == 0:
             make_folder(folder)
             clear_leftovers(folder, log, start)
@@ -159,9 +162,10 @@ def train(task: Task, recipe: Recipe, folder: str | os.PathLike, resume: bool = 
             indices = torch.randint(len(task.data), (recipe.batch,), generator=make_generator(recipe.seed, step))
             share = indices.chunk(world)[rank]
             torch.manual_seed(derive_seed(recipe.seed, step, f"layers {rank}"))  # for dropout inside the network
-            loss, numbers = task.loss(model, share, make_generator(recipe.seed, step, f"noise {rank}"))
+            with torch.autocast(device.type, torch.bfloat16, enabled=recipe.bf16):
+                loss, numbers = task.loss(model, share, make_generator(recipe.seed, step, f"noise {rank}"))
 
-            optimizer.zero_grad()
+            task.model.zero_grad()
             loss.backward()
             norm = nn.utils.clip_grad_norm_(task.model.parameters(), recipe.clip_grad)
             value = mean_over_processes(loss.detach(), world)
@@ -170,9 +174,10 @@ def train(task: Task, recipe: Recipe, folder: str | os.PathLike, resume: bool = 
                     f"The loss became {value} (gradient norm {norm.item()}) at step {step + 1}; "
                     f"nothing was written over the last checkpoint. Try a smaller lr than {recipe.lr}."
                 )
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(recipe, step)
-            optimizer.step()
+            for optimizer in optimizers:
+                for group in optimizer.param_groups:
+                    group["lr"] = group["peak"] * rise_and_fall(step, recipe.steps, recipe.warmup)
+                optimizer.step()
             task.after_step()
             ema.update(task.model, step)
 
@@ -188,7 +193,7 @@ def train(task: Task, recipe: Recipe, folder: str | os.PathLike, resume: bool = 
                 if recipe.sheet_every and (done % recipe.sheet_every == 0 or last):
                     write_sheet(task, ema.model, folder / f"sheet_{done:07d}.png")
                 if done % recipe.save_every == 0 or last:  # after the log line and the sheet, which it vouches for
-                    preserve(checkpoint, fingerprint, done, seconds + elapsed, task.model, ema.model, optimizer)
+                    preserve(checkpoint, fingerprint, done, seconds + elapsed, task.model, ema.model, optimizers)
             yield Record(done, value, numbers, speed, (recipe.steps - done) * recipe.batch / speed)
 
         if rank == 0:
@@ -208,32 +213,6 @@ def derive_seed(seed: int, step: int, stream: str) -> int:
 def make_generator(seed: int, step: int, stream: str = "indices") -> torch.Generator:
     """A fresh generator for one purpose in one step: nothing to save, nothing to restore."""
     return torch.Generator().manual_seed(derive_seed(seed, step, stream))
-
-
-# ---------------------------------------------------------------------------------------------------- optimiser
-
-
-def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
-    """AdamW (Loshchilov & Hutter 2019) whose decay pulls on matrices and convolution kernels only.
-
-    Shrinking a norm's gain, a bias or an embedding row that no caption of this batch used changes the function without
-    simplifying it, so those are left alone.
-    """
-    embeddings = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
-    decayed, free = [], []
-    for parameter in model.parameters():
-        if parameter.requires_grad:
-            (decayed if parameter.ndim >= 2 and id(parameter) not in embeddings else free).append(parameter)
-    groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": free, "weight_decay": 0.0}]
-    return torch.optim.AdamW([group for group in groups if group["params"]], lr=recipe.lr, fused=True)
-
-
-def learning_rate(recipe: Recipe, step: int) -> float:
-    r"""Linear warm-up to `lr`, then half a cosine that would reach 0 one step after the last (`step` counts from 0)."""
-    if step < recipe.warmup:
-        return recipe.lr * (step + 1) / recipe.warmup
-    progress = (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
-    return recipe.lr * 0.5 * (1 + math.cos(math.pi * progress))
 
 
 # ---------------------------------------------------------------------------------------------------- processes

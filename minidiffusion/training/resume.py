@@ -30,17 +30,17 @@ def preserve(
     seconds: float,
     model: nn.Module,
     average: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizers: list[torch.optim.Optimizer],
 ) -> None:
     state = {"fingerprint": fingerprint, "step": step, "seconds": seconds}
-    weights = {"model": model.state_dict(), "ema": average.state_dict(), "optimizer": optimizer.state_dict()}
-    save_state(path, state | weights)
+    moments = [optimizer.state_dict() for optimizer in optimizers]
+    save_state(path, state | {"model": model.state_dict(), "ema": average.state_dict(), "optimizers": moments})
 
 
 def restore(
-    path: Path, fingerprint: str, model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer
+    path: Path, fingerprint: str, model: nn.Module, average: nn.Module, optimizers: list[torch.optim.Optimizer]
 ) -> tuple[int, float]:
-    """Loads what `preserve` wrote into the two networks and the optimiser; returns (step, seconds).
+    """Loads what `preserve` wrote into the two networks and the optimisers; returns (step, seconds).
 
     Raises `CheckpointError` when the file is damaged, or belongs to a training with another fingerprint; the sentence
     names what differs.
@@ -51,7 +51,8 @@ def restore(
         if not changes:
             model.load_state_dict(state["model"])
             average.load_state_dict(state["ema"])
-            optimizer.load_state_dict(state["optimizer"])
+            for optimizer, moments in zip(optimizers, state["optimizers"], strict=True):
+                optimizer.load_state_dict(moments)
             return int(state["step"]), float(state["seconds"])
     except Exception as error:  # a file of the right kind with the wrong contents: not one of ours
         raise CheckpointError(f"{path} is not a checkpoint of this loop ({type(error).__name__}: {error}).") from error

@@ -1,6 +1,6 @@
 r"""Training the denoiser on latents and captions: the latent diffusion model (article 3.1; Rombach et al. 2022).
 
-    picture --VAE--> x_0,    caption --CLIP--> tokens,    t ~ U{1..T},  eps ~ N(0, I)
+    picture --VAE--> x_0,    caption --CLIP--> tokens,    t ~ draw_times,  eps ~ N(0, I)
     loss = weight(t) | target(x_0, eps, t) - unet(alpha_t x_0 + sigma_t eps, t, tokens) |^2
 
 VAE and CLIP are finished and stay frozen, so every picture is encoded once, before the first step. A tenth of the
@@ -37,12 +37,24 @@ from .sheet import picture_sheet
 class UNetTraining:
     r"""Everything that decides how the denoiser turns out."""
 
-    recipe: Recipe = Recipe(steps=20_000, batch=64, lr=3e-3, warmup=250, ema=0.999, save_every=500, sheet_every=1000)
+    recipe: Recipe = Recipe(
+        steps=16_000,
+        batch=96,
+        lr=3e-3,
+        muon=0.01,
+        bf16=True,
+        warmup=250,
+        ema=0.999,
+        save_every=500,
+        sheet_every=1000,
+        log_every=100,
+    )
     model: UNetConfig = UNetConfig()
     schedule: Name = "cosine"
     T: int = 1000
     prediction: Kind = "v"
     weighting: objective.Weighting = "simple"
+    times: objective.Times = "noisier"
     caption_dropout: float = 0.1
 
 
@@ -59,7 +71,7 @@ class UNetTask:
         self.schedule = make_schedule(training.schedule, training.T)
         self.latents = encode_all(self.vae, data, self.device)
         torch.manual_seed(training.recipe.seed)
-        self.model = UNet(training.model).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        self.model = UNet(training.model)
 
     @torch.no_grad()
     def context(self, captions: list[str]) -> Float[Tensor, "b n d"]:
@@ -72,7 +84,7 @@ class UNetTask:
         dropped = torch.rand(b, generator=generator) < self.training.caption_dropout
         captions = self.data.captions(indices, generator)
         context = self.context(["" if drop else text for text, drop in zip(captions, dropped, strict=True)])
-        t = torch.randint(1, self.schedule.T + 1, (b,), generator=generator)
+        t = objective.draw_times(self.training.times, b, self.schedule.T, generator)
         eps = torch.randn(x_0.shape, generator=generator)
         losses = objective.loss(
             lambda x_t, t: model(x_t, t, context),

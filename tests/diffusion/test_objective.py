@@ -42,3 +42,24 @@ def test_min_snr_counts_the_same_error_of_x_0_alike_for_every_kind(kind):
 def test_unknown_weightings_are_refused():
     with pytest.raises(ValueError, match="'simple' and 'min_snr'"):
         objective.weight("snr2", "v", torch.ones(1))
+
+
+@pytest.mark.parametrize("T", [1, 7, 1000])
+@pytest.mark.parametrize("name", ["uniform", "noisier"])
+def test_times_are_between_1_and_T(name, T):
+    t = objective.draw_times(name, 100_000, T, torch.Generator().manual_seed(0))
+    assert t.min() == 1 and t.max() == T and t.dtype == torch.int64
+
+
+def test_times_are_spread_as_promised():
+    u = {n: objective.draw_times(n, 200_000, 1000, torch.Generator().manual_seed(0)) / 1000 for n in ("uniform", "noisier")}
+    quantiles = torch.tensor([0.1, 0.5, 0.9])
+    torch.testing.assert_close(u["uniform"].quantile(quantiles), quantiles, rtol=0, atol=0.005)
+    z = torch.special.ndtri(quantiles)
+    torch.testing.assert_close(u["noisier"].quantile(quantiles), (0.8 + 1.2 * z).sigmoid(), rtol=0, atol=0.005)
+    assert ((u["noisier"] > 0.75) & (u["noisier"] < 0.97)).float().mean() > 0.35  # uniform: 0.22
+
+
+def test_unknown_times_are_refused():
+    with pytest.raises(ValueError, match="'uniform' and 'noisier'"):
+        objective.draw_times("late", 1, 10, torch.Generator())

@@ -14,12 +14,11 @@ from minidiffusion.training import loop
 from minidiffusion.training.loop import (
     Recipe,
     derive_seed,
-    learning_rate,
     make_generator,
-    make_optimizer,
     run_with_progress,
     train,
 )
+from minidiffusion.training.optimizer import rise_and_fall
 
 RECIPE = Recipe(steps=12, batch=8, lr=1e-2, warmup=4, ema=0.9, save_every=5, sheet_every=4, log_every=3)
 
@@ -64,33 +63,6 @@ def test_recipe_allows_to_switch_off_what_is_optional():
 # ------------------------------------------------------------------------------------------------ optimiser
 
 
-def test_learning_rate_climbs_a_line_and_descends_half_a_cosine():
-    recipe = Recipe(steps=12, batch=1, lr=0.8, warmup=4)
-    rates = [learning_rate(recipe, step) for step in range(12)]
-    cosine = [0.4 * (1 + math.cos(math.pi * i / 8)) for i in range(8)]
-    assert rates == pytest.approx([0.2, 0.4, 0.6, 0.8, *cosine], rel=1e-12)
-    assert rates[8] == pytest.approx(0.4) and rates[11] > 0
-    assert learning_rate(Recipe(steps=4, batch=1, lr=0.5, warmup=4), 3) == 0.5
-    assert learning_rate(Recipe(steps=3, batch=1, lr=0.8, warmup=0), 0) == 0.8
-
-
-def test_weight_decay_spares_norms_biases_and_embeddings():
-    model = TinyNetwork(TinyConfig())
-    optimizer = make_optimizer(model, RECIPE)
-    names = {id(parameter): name for name, parameter in model.named_parameters()}
-    decayed, free = ({names[id(p)] for p in group["params"]} for group in optimizer.param_groups)
-    assert decayed == {"linear.weight", "head.weight"}
-    assert free == set(names.values()) - decayed
-    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.01, 0.0]
-
-
-def test_optimizer_leaves_frozen_parameters_out():
-    model = TinyNetwork(TinyConfig())
-    model.table.requires_grad_(False)
-    params = [p for group in make_optimizer(model, RECIPE).param_groups for p in group["params"]]
-    assert len(params) == len(list(model.parameters())) - 1
-
-
 def test_loop_uses_the_schedule_and_shortens_gradients(tmp_path):
     recipe = dataclasses.replace(RECIPE, clip_grad=0.01)
     task, lengths = TinyTask(), []
@@ -98,8 +70,8 @@ def test_loop_uses_the_schedule_and_shortens_gradients(tmp_path):
     list(train(task, recipe, tmp_path))
     assert lengths == pytest.approx([0.01] * 12, rel=1e-3)
     assert read_log(tmp_path)[0]["gradient_norm"] > 0.1  # the log tells the length before
-    groups = load_state(tmp_path / "training.pt")["optimizer"]["param_groups"]
-    assert [group["lr"] for group in groups] == [learning_rate(recipe, 11)] * 2
+    (optimizer,) = load_state(tmp_path / "training.pt")["optimizers"]
+    assert [group["lr"] for group in optimizer["param_groups"]] == [recipe.lr * rise_and_fall(11, 12, recipe.warmup)] * 2
 
 
 # ------------------------------------------------------------------------------------------------ randomness

@@ -11,7 +11,8 @@ from PIL import Image
 from torch import nn
 
 from minidiffusion.checkpoint import save_model
-from minidiffusion.training.loop import Recipe, make_optimizer, train
+from minidiffusion.training.loop import Recipe, train
+from minidiffusion.training.optimizer import make_optimizers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +68,7 @@ class TinyTask:
 def main() -> None:
     """For each job, a line of JSON on stdin: forks a child that trains. {"wait": child} asks how a child ended."""
     # The first optimiser of a process imports half of torch, which the children need not do again.
-    make_optimizer(TinyTask().model, Recipe(steps=1, batch=1, lr=1.0, warmup=0))
+    make_optimizers(TinyTask().model, lr=1.0, muon=0.0, weight_decay=0.0)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         tell(port=free.getsockname()[1])
