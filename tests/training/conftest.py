@@ -56,4 +56,4 @@ def nursery():
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, env=environment, **pipes) as process:
         yield Nursery(process)
-        process.stdin.close()
+        process.kill()  # it has nothing to put in order, and its interpreter has been seen to hang when it ends
