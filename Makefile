@@ -44,7 +44,7 @@ lessons-check: $(VENV)/.for-work  ## every lesson as a student, solved, and with
 
 lint: $(VENV)/.for-work  ## ruff and pyright
 	$(BIN)/ruff check .
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 bench: $(VENV)/.for-work  ## every benchmark, one file a question
 	@set -e; ls benchmarks/[a-z]*.py >/dev/null 2>&1 || { echo "there are no benchmarks yet"; exit 0; }; \

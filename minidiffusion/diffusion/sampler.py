@@ -63,9 +63,7 @@ def ddim(
         yield Step(i, int(times.t[i + 1]), x, x0_hat)
 
 
-def dpm_solver_pp(
-    denoise: Denoise, x: Tensor, times: Times, *, noise: Noise = standard_normal_like
-) -> Iterator[Step]:
+def dpm_solver_pp(denoise: Denoise, x: Tensor, times: Times, *, noise: Noise = standard_normal_like) -> Iterator[Step]:
     r"""DPM-Solver++(2M): second order at one call a step (Lu et al. 2022, algorithm 2). Deterministic: ignores `noise`.
 
     In the half-logarithmic time lambda = log(alpha / sigma) the ODE is solved exactly except for x_0, which is

@@ -40,7 +40,7 @@ class Muon(torch.optim.Optimizer):
     Matrices of one shape are orthogonalised in one go.
     """
 
-    def __init__(self, parameters: Iterable[nn.Parameter], lr: float, momentum: float = 0.95, weight_decay: float = 0.0):
+    def __init__(self, parameters: Iterable[nn.Parameter], lr: float, momentum: float = 0.95, weight_decay=0.0):
         alike = defaultdict(list)
         for parameter in parameters:
             alike[parameter.flatten(1).shape].append(parameter)
@@ -96,7 +96,7 @@ def make_optimizers(model: nn.Module, lr: float, muon: float, weight_decay: floa
 
 
 def rise_and_fall(step: int, steps: int, warmup: int) -> float:
-    r"""The share of the peak at `step` (from 0): a linear warm-up to 1, then half a cosine that reaches 0 after the end."""
+    r"""The share of the peak at `step` (from 0): a linear warm-up to 1, then half a cosine to 0 after the end."""
     if step < warmup:
         return (step + 1) / warmup
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))

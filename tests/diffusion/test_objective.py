@@ -48,11 +48,13 @@ def test_unknown_weightings_are_refused():
 @pytest.mark.parametrize("name", ["uniform", "noisier"])
 def test_times_are_between_1_and_T(name, T):
     t = objective.draw_times(name, 100_000, T, torch.Generator().manual_seed(0))
-    assert t.min() == 1 and t.max() == T and t.dtype == torch.int64
+    assert t.min() >= 1 and t.max() <= T and t.dtype == torch.int64
+    assert len(t.unique()) == T or (name == "noisier" and len(t.unique()) > 0.9 * T)  # both ends are rare
 
 
 def test_times_are_spread_as_promised():
-    u = {n: objective.draw_times(n, 200_000, 1000, torch.Generator().manual_seed(0)) / 1000 for n in ("uniform", "noisier")}
+    names, generator = ("uniform", "noisier"), torch.Generator().manual_seed(0)
+    u = {name: objective.draw_times(name, 200_000, 1000, generator) / 1000 for name in names}
     quantiles = torch.tensor([0.1, 0.5, 0.9])
     torch.testing.assert_close(u["uniform"].quantile(quantiles), quantiles, rtol=0, atol=0.005)
     z = torch.special.ndtri(quantiles)

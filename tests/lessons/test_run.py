@@ -7,7 +7,7 @@ import pytest
 
 from lessons import run
 
-LESSON = '''\
+LESSON = """\
 # %% [markdown]
 # # Twice
 
@@ -30,9 +30,9 @@ check("twice", twice)
 #     return 2 * x
 # ```
 # </details>
-'''
+"""
 
-WRONG = '''\
+WRONG = """\
 # Planted mistakes.
 
 # %% twice -> squared
@@ -43,7 +43,7 @@ def twice(x):
 # %% twice -> 1
 def twice(x):
     return x - 1
-'''
+"""
 
 
 @pytest.fixture

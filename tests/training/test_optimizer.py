@@ -24,13 +24,13 @@ def test_all_directions_become_about_equally_loud(shape):
     X = orthogonalise(G)
     assert X.shape == G.shape and X.dtype == G.dtype
     loudness = (U.mT @ X @ V.mT).diagonal(dim1=-2, dim2=-1)  # of each of G's directions
-    assert 0.6 < loudness.min() and loudness.max() < 1.3
+    assert loudness.min() > 0.6 and loudness.max() < 1.3
     torch.testing.assert_close(X, U @ loudness.diag_embed() @ V, rtol=0, atol=0.03)  # and nothing else: bfloat16
 
 
 def test_loudness_does_not_depend_on_the_size_of_the_gradient():
     G = rand(8, 16)
-    torch.testing.assert_close(orthogonalise(1e-4 * G), orthogonalise(G), rtol=0, atol=0.02)
+    torch.testing.assert_close(orthogonalise(2**-13 * G), orthogonalise(G), rtol=0, atol=0.001)  # no rounding: 2^-13
     assert orthogonalise(torch.zeros(8, 16)).abs().max() == 0
 
 
@@ -78,7 +78,7 @@ def names(model, optimizer):
 
 def test_weight_decay_spares_norms_biases_and_embeddings():
     model = TinyNetwork(TinyConfig())
-    (optimizer,) = make_optimizers(model, lr=0.1, muon=0, weight_decay=0.01)
+    (optimizer,) = make_optimizers(model, lr=0.1, muon=0.0, weight_decay=0.01)
     decayed, free = names(model, optimizer)
     assert decayed == {"linear.weight", "head.weight"}
     assert free == {name for name, _ in model.named_parameters()} - decayed
@@ -88,7 +88,7 @@ def test_weight_decay_spares_norms_biases_and_embeddings():
 def test_frozen_parameters_are_left_out():
     model = TinyNetwork(TinyConfig())
     model.table.requires_grad_(False)
-    (optimizer,) = make_optimizers(model, lr=0.1, muon=0, weight_decay=0.01)
+    (optimizer,) = make_optimizers(model, lr=0.1, muon=0.0, weight_decay=0.01)
     assert set.union(*names(model, optimizer)) == {name for name, _ in model.named_parameters()} - {"table.weight"}
 
 
