@@ -42,7 +42,7 @@ class Imagine:
     """How many pictures, 1 to 64."""
     steps: int = 25
     """How many steps the sampler takes; more is slower and, up to a point, better."""
-    guidance: float = 4.0
+    guidance: float = 2.5
     """How strictly to follow the prompt, 0 to 100; 0 ignores it, 1 adds nothing to what the network learnt."""
     negative: Annotated[str, tyro.conf.arg(name="no")] = ""
     """Words to stay away from."""

@@ -5,6 +5,7 @@ the cell, and nothing piles up in memory. Colour-blind eyes tell the colours apa
 """
 
 import inspect
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -73,7 +74,7 @@ def compare(a: Image, b: Image, difference: np.ndarray, titles: tuple[str, str],
     figure, axes = plt.subplots(1, 3, figsize=(3.3 * side, 1.15 * side), layout="constrained")
     for ax, image, title in zip(axes, (a, b), titles, strict=False):
         ax.imshow(pixels(image), interpolation="nearest")
-        ax.set_title(title, fontsize=9)
+        ax.set_title("\n".join(textwrap.fill(line, 30) for line in title.split("\n")), fontsize=9)
     heat = axes[2].imshow(difference, vmin=0, vmax=1, cmap="viridis", interpolation="nearest")
     axes[2].set_title(f"difference, mean {difference.mean():.3f}", fontsize=9)
     for ax in axes:
@@ -93,9 +94,10 @@ def prompt_path(
     spec = figure.add_gridspec(3, columns, height_ratios=[0.5, 1.45, 1.45])
     top = figure.add_subplot(spec[0, :])
     top.axis("off")
-    width = 1 / len(tokens)
-    for i, (text, number) in enumerate(tokens):
-        at = {"x": (i + 0.5) * width, "ha": "center", "va": "center", "transform": top.transAxes}
+    widths = np.array([len(text) + 3 for text, _ in tokens])  # in letters, with room for the box
+    centres = (widths.cumsum() - widths / 2) / widths.sum()
+    for x, (text, number) in zip(centres, tokens, strict=True):
+        at = {"x": x, "ha": "center", "va": "center", "transform": top.transAxes}
         top.text(y=0.75, s=text, fontsize=8, bbox={"boxstyle": "round", "fc": "white", "ec": BLUE}, **at)
         top.text(y=0.15, s=str(number), fontsize=8, color=BLUE, **at)
     for row, (images, label) in enumerate([(states, "what the sampler holds"), (guesses, "where it is heading")], 1):

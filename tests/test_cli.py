@@ -105,7 +105,7 @@ def test_without_options_there_are_four_pictures_in_a_folder_of_the_prompt(run, 
     assert len(names) == 6 and all(name.startswith(f"pictures{os.sep}red-") for name in names)
     (record,) = (json.loads(Path(name).read_bytes()) for name in names if name.endswith(".json"))
     assert record["seeds"] == [0, 1, 2, 3] and record["prompt"] == "--red--"
-    assert (record["steps"], record["guidance"], record["sampler"], record["negative"]) == (25, 4.0, "dpm++", "")
+    assert (record["steps"], record["guidance"], record["sampler"], record["negative"]) == (25, 2.5, "dpm++", "")
 
 
 def test_seeds_go_round_at_the_end(imagine, tmp_path):

@@ -55,7 +55,7 @@ class EvaluateConfig:
     language: Literal["en", "zh", "both"] = "both"
     """Language of the prompts; "both" alternates."""
     steps: int = 25
-    guidance: float = 4.0
+    guidance: float = 2.5
     sampler: str = "dpm++"
     batch: int = 16
     seed: int = 0

@@ -59,7 +59,7 @@ def test_it_does_what_it_is_told_and_only_with_guidance(model):
         share = obedience(prompts, read(judge, pictures))["seen"]["every single"]
         return share.right / share.n
 
-    assert found(4.0) > 0.9
+    assert found(2.5) > 0.95
     assert found(0.0) < 0.5  # the negative control: pictures of the same seeds, but of no prompt
 
 

@@ -1,8 +1,12 @@
 r"""The runner, on a lesson of four cells."""
 
+import base64
+import io
 import textwrap
 
 import nbclient
+import numpy
+import PIL.Image
 import pytest
 
 from lessons import run
@@ -125,3 +129,22 @@ def test_cells_that_take_too_long_together_stop_the_lesson(tmp_path, monkeypatch
     monkeypatch.setattr(run, "SECONDS_A_LESSON", 2)
     with pytest.raises(nbclient.exceptions.CellTimeoutError):
         execute_cell(tmp_path, "import time\n# %%\ntime.sleep(1.5)\n# %%\ntime.sleep(1.5)\n# %%\ntime.sleep(1.5)\n")
+
+
+def test_pictures_are_kept_once_and_small(tmp_path):
+    notebook = execute_cell(
+        tmp_path,
+        """
+        import numpy, PIL.Image
+        x, y = numpy.mgrid[:200, :200]
+        PIL.Image.fromarray(numpy.stack([x, y, (x * y) % 251], -1).astype("uint8"))
+        """,
+    )
+    data = notebook.cells[0].outputs[0].data
+    before = PIL.Image.open(io.BytesIO(base64.b64decode(data["image/png"])))
+    size = len(data["image/png"])
+    run.lighten(notebook)
+    after = PIL.Image.open(io.BytesIO(base64.b64decode(data["image/png"])))
+    assert len(data["image/png"]) < size / 2 and "image/jpeg" not in data
+    error = numpy.abs(numpy.subtract(after.convert("RGB"), before.convert("RGB"), dtype=float)).mean()
+    assert after.size == before.size and error < 20
