@@ -25,7 +25,7 @@ imagine: export MINIDIFFUSION_PROMPT := $(value PROMPT)
 test lessons lessons-check: export OMP_NUM_THREADS := 1
 
 .DELETE_ON_ERROR:
-.PHONY: help imagine test lessons lessons-check lint bench weights check-pins clean
+.PHONY: help imagine test mutants lessons lessons-check lint bench weights check-pins clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ lessons: $(VENV)/.for-work  ## execute every lesson and write lessons/*.ipynb
 
 lessons-check: $(VENV)/.for-work  ## every lesson as a student, solved, and with planted mistakes
 	$(BIN)/python -m pytest -n 2 -m lesson tests/lessons $(ARGS)
+
+mutants: $(VENV)/.for-work  ## do the tests notice the slips that others have made?
+	$(BIN)/python tests/mutants.py $(ARGS)
 
 lint: $(VENV)/.for-work  ## ruff and pyright
 	$(BIN)/ruff check .

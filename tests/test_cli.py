@@ -203,7 +203,7 @@ def assert_refused(result: tuple[int, str, str], status: int, *parts: str) -> No
         (["--guidance", "nan"], "0 to 100"),
         (["--guidance", "inf"], "0 to 100"),
         (["--guidance", "-1"], "0 to 100"),
-        (["--sampler", "euler"], "ddpm, ddim, dpm++"),
+        (["--sampler", "rk4"], "ddpm, ddim, euler, heun, plms, dpm++"),
         (["--threads", "0"], "1 to 1024"),
         (["--out", "picture.jpg"], ".png"),
     ],

@@ -4,6 +4,8 @@ Each step keeps a little less signal and adds a little noise. Because a sum of G
 one jump, and the way back is known exactly as long as x_0 is known.
 """
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -26,7 +28,20 @@ def sample(
     return at(schedule.alpha, t, x_0) * x_0 + at(schedule.sigma, t, x_0) * eps
 
 
-def posterior(x_t: Tensor, x_0: Tensor, alpha: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+def single_step(
+    schedule: Schedule, x_s: Float[Tensor, "b *rest"], t: Int[Tensor, "b"], eps: Float[Tensor, "b *rest"]
+) -> Float[Tensor, "b *rest"]:
+    r"""One step of the Markov chain, from s = t - 1 to t: q(x_t | x_{t-1}) = N(sqrt(1 - beta_t) x_{t-1}, beta_t I).
+
+    The article's 4.1.1. t: one time in 1..T for each sample. T of these are one `sample`.
+    """
+    signal = schedule.alpha[1:] / schedule.alpha[:-1]  # sqrt(1 - beta), if variance is preserved
+    return at(signal, t - 1, x_s) * x_s + at(schedule.beta.sqrt(), t - 1, x_s) * eps
+
+
+def posterior(
+    x_t: Tensor, x_0: Tensor, alpha: Tensor | Sequence[Tensor], sigma: Tensor | Sequence[Tensor]
+) -> tuple[Tensor, Tensor]:
     r"""Mean and variance of q(x_s | x_t, x_0) for an earlier time s < t (Ho et al. 2020, eq. 6-7, for any s).
 
         var_{t|s} = sigma_t^2 - (alpha_t/alpha_s)^2 sigma_s^2

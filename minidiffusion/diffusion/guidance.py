@@ -7,13 +7,16 @@ eps_c is predicted with the prompt, eps_u without one. The difference is the dir
 prompt* takes the place of "no prompt": the picture is pushed away from it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from .forward import posterior, standard_normal_like
 from .prediction import Prediction
+from .sampler import Step
+from .schedule import Schedule, Times
 
 
 def combine(u: Prediction, c: Prediction, scale: float) -> Prediction:
@@ -40,3 +43,57 @@ def classifier_free(
         return combine(u, c, scale)
 
     return guided
+
+
+def classifier(
+    denoise: Callable[[Tensor, Tensor], Prediction],
+    log_prob: Callable[[Tensor, Tensor], Float[Tensor, "b"]],
+    schedule: Schedule,
+    scale: float = 1.0,
+) -> Callable[[Tensor, Tensor], Prediction]:
+    r"""Guidance by a classifier of noisy pictures, log_prob(x_t, t) = log p(y | x_t) (Dhariwal & Nichol 2021, alg. 2).
+
+        eps = eps_hat - scale sigma_t grad log p(y | x_t)
+
+    By Bayes' rule this is the denoiser of p(x | y), exactly so at scale 1 with the true p(y | x_t). Needs alpha_t > 0.
+    """
+
+    def guided(x_t: Tensor, t: Tensor) -> Prediction:
+        x0_hat, eps_hat = denoise(x_t, t)
+        with torch.enable_grad():
+            x = x_t.detach().requires_grad_()
+            (gradient,) = torch.autograd.grad(log_prob(x, t).sum(), x)
+        alpha, sigma = schedule.alpha[t].to(x_t), schedule.sigma[t].to(x_t)
+        pull = scale * sigma * gradient
+        return Prediction(x0=x0_hat + sigma / alpha * pull, eps=eps_hat - pull)
+
+    return guided
+
+
+def inpaint(
+    denoise: Callable[[Tensor, Tensor], Prediction],
+    x: Float[Tensor, "b *rest"],
+    times: Times,
+    known: Float[Tensor, "b *rest"],
+    mask: Float[Tensor, "*shape"],
+    *,
+    repeats: int = 1,
+    noise: Callable[[Tensor], Tensor] = standard_normal_like,
+) -> Iterator[Step]:
+    r"""Inpainting by masked re-noising (Lugmayr et al. 2022, algorithm 1): what is known is noised, never drawn.
+
+    Where `mask` is 1, x is sampled as by `ddpm`; where it is 0, it is `known` with fresh noise of each level. The two
+    parts hardly know of each other, so a seam may show; `repeats` > 1 noises each step back and takes it again.
+    """
+    for i in range(len(times.t) - 1):
+        alpha, sigma = times.alpha[i : i + 2], times.sigma[i : i + 2]
+        for repeat in range(repeats):
+            x0_hat, _ = denoise(x, times.t[i])
+            mean, var = posterior(x, x0_hat, alpha, sigma)
+            drawn = mean + var.sqrt() * noise(x)
+            x_s = mask * drawn + (1 - mask) * (alpha[1] * known + sigma[1] * noise(x))
+            if repeat < repeats - 1:
+                step = alpha[0] / alpha[1]
+                x = step * x_s + (sigma[0] ** 2 - step**2 * sigma[1] ** 2).sqrt() * noise(x)
+        x = x_s
+        yield Step(i, int(times.t[i + 1]), x, x0_hat)

@@ -1,6 +1,6 @@
 r"""The training objective: find the noise (article 4.1.3; Ho et al. 2020, eq. 14).
 
-    L_simple = E_{x_0, eps, t} || target - network(x_t, t) ||^2,      x_t = alpha_t x_0 + sigma_t eps
+    L = E_{x_0, eps, t} weight(t) || target - network(x_t, t) ||^2,      x_t = alpha_t x_0 + sigma_t eps
 
 The noise that is added and the noise that is asked for are the same tensor. (In the article's listing they are two, and
 the best a network can then do is to answer 0.)
@@ -10,14 +10,14 @@ from collections.abc import Callable
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 from . import forward
-from .prediction import target
+from .prediction import KINDS, target
 from .schedule import Schedule
 
-Weighting = Literal["simple", "min_snr"]
+Weighting = Literal["simple", "snr", "min_snr", "vlb"]
 Times = Literal["uniform", "noisier"]
 
 
@@ -37,18 +37,57 @@ def draw_times(name: str, n: int, T: int, generator: torch.Generator) -> Int[Ten
     raise ValueError(f"times is {name!r}; valid are 'uniform' and 'noisier'")
 
 
-def weight(weighting: str, kind: str, snr: Float[Tensor, "b"], gamma: float = 5.0) -> Float[Tensor, "b"]:
-    r"""The weight of a time in the loss.
+def squared_error(kind: str, alpha: Tensor, sigma: Tensor) -> Tensor:
+    r"""The squared error of an answer of that kind whose x_0 is wrong by 1: all kinds are one error in other units.
 
-    "simple" is 1. "min_snr" counts the squared error of x_0 by min(SNR, gamma), so that neither nearly clean nor very
-    noisy pictures rule the gradient (Hang et al. 2023, eq. 8). For v, whose squared error is (SNR + 1) times that of
-    x_0, this is min(SNR, gamma) / (SNR + 1); for eps, SNR times, it is min(SNR, gamma) / SNR.
+    x_t is given, so an error d of x_0 is an error -(alpha/sigma) d of eps; `target` says what becomes of the two. With
+    variance preserved: SNR for eps, SNR + 1 for v.
     """
-    if weighting == "simple":
-        return snr.new_ones(snr.shape)
-    if weighting == "min_snr":
-        return snr.clamp(max=gamma) / {"x0": 1.0, "eps": snr, "v": snr + 1}[kind]
-    raise ValueError(f"weighting is {weighting!r}; valid are 'simple' and 'min_snr'")
+    to_eps = alpha / sigma
+    match kind:
+        case "eps":
+            return to_eps**2
+        case "x0":
+            return torch.ones_like(alpha)
+        case "v":
+            return (alpha * to_eps + sigma) ** 2
+        case "score":
+            return (to_eps / sigma) ** 2
+        case "velocity":
+            return (to_eps + 1) ** 2
+    raise ValueError(f"prediction is {kind!r}; valid are {', '.join(KINDS)}")
+
+
+def weight(
+    weighting: str, kind: str, schedule: Schedule, t: Int[Tensor, "b"], gamma: float = 5.0
+) -> Float64[Tensor, "b"]:
+    r"""What the squared error of the answer at time t counts.
+
+    "simple" is 1. The others say what the squared error of *x_0* counts, and hence mean the same for every kind:
+
+        snr        alpha^2 / sigma^2                    the simple loss of a network that predicts eps
+        min_snr    min(SNR, gamma)                      neither nearly clean nor very noisy pictures rule the gradient
+                                                        (Hang et al. 2023, eq. 8)
+        vlb        alpha_s^2 beta_t / (2 sigma_t^4)     its sum over all t is the variational bound, in nats, up to a
+                                                        constant; s = t - 1 (Ho et al. 2020, eq. 12, sigma^2 = beta)
+
+    eps and score tell nothing about x_0 where alpha = 0; their weights are infinite or undefined there. Raises
+    ValueError for other names.
+    """
+    alpha, sigma = schedule.alpha[t], schedule.sigma[t]
+    snr = (alpha / sigma) ** 2
+    match weighting:
+        case "simple":
+            return torch.ones_like(snr)
+        case "snr":
+            error_of_x0 = snr
+        case "min_snr":
+            error_of_x0 = snr.clamp(max=gamma)
+        case "vlb":
+            error_of_x0 = schedule.alpha[t - 1] ** 2 * schedule.beta[t - 1] / (2 * sigma**4)
+        case _:
+            raise ValueError(f"weighting is {weighting!r}; valid are 'simple', 'snr', 'min_snr' and 'vlb'")
+    return error_of_x0 / squared_error(kind, alpha, sigma)
 
 
 def loss(
@@ -64,4 +103,4 @@ def loss(
     x_t = forward.sample(schedule, x_0, t, eps)
     wanted = target(kind, x_0, eps, forward.at(schedule.alpha, t, x_0), forward.at(schedule.sigma, t, x_0))
     error = (network(x_t, t - 1) - wanted).square().flatten(1).mean(dim=1)
-    return weight(weighting, kind, schedule.snr.to(t.device)[t].to(x_0.dtype)) * error
+    return weight(weighting, kind, schedule, t.cpu()).to(error) * error

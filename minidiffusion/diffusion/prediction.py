@@ -1,25 +1,30 @@
 r"""What a network predicts, and how to turn one answer into another.
 
-Given x_t = alpha x_0 + sigma eps, each of these determines the others:
+Given x_t = alpha x_0 + sigma eps, every kind of answer is a second equation in the same two unknowns:
 
-    kind    the network's target            x_0 from it                     eps from it
-    eps     eps                             (x_t - sigma eps) / alpha       eps
-    x0      x_0                             x_0                             (x_t - alpha x_0) / sigma
-    v       alpha eps - sigma x_0           alpha x_t - sigma v             sigma x_t + alpha v
+    kind        the network's target    x_0 from it                         eps from it
+    eps         eps                     (x_t - sigma eps) / alpha           eps
+    x0          x_0                     x_0                                 (x_t - alpha x_0) / sigma
+    v           alpha eps - sigma x_0   (alpha x_t - sigma v) / r^2         (sigma x_t + alpha v) / r^2
+    score       -eps / sigma            (x_t + sigma^2 score) / alpha       -sigma score
+    velocity    eps - x_0               (x_t - sigma u) / (alpha + sigma)   (x_t + alpha u) / (alpha + sigma)
 
-(Ho et al. 2020, eq. 9; Salimans & Ho 2022, appendix D.) The v rows assume alpha^2 + sigma^2 = 1. Predicting eps cannot
-work where alpha = 0, and predicting x_0 tells nothing about eps where sigma = 0; v is well behaved at both ends.
+with r^2 = alpha^2 + sigma^2, which is 1 where variance is preserved. (Ho et al. 2020, eq. 9; Salimans & Ho 2022,
+appendix D; Song & Ermon 2019, eq. 5, whose x_0 is Tweedie's formula; Lipman et al. 2023, eq. 14.) Where alpha = 0, eps
+and score say nothing about x_0; where sigma = 0, x_0 says nothing about eps. v and velocity are well behaved at both
+ends.
 """
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from torch import Tensor
 
 from .forward import at
 from .schedule import Schedule
 
-Kind = Literal["eps", "x0", "v"]
+Kind = Literal["eps", "x0", "v", "score", "velocity"]
+KINDS: tuple[str, ...] = get_args(Kind)
 
 
 class Prediction(NamedTuple):
@@ -38,7 +43,11 @@ def target(kind: str, x_0: Tensor, eps: Tensor, alpha: Tensor, sigma: Tensor) ->
             return x_0
         case "v":
             return alpha * eps - sigma * x_0
-    raise ValueError(f"prediction is {kind!r}; valid are 'eps', 'x0' and 'v'")
+        case "score":
+            return -eps / sigma
+        case "velocity":
+            return eps - x_0
+    raise ValueError(f"prediction is {kind!r}; valid are {', '.join(KINDS)}")
 
 
 def to_prediction(kind: str, output: Tensor, x_t: Tensor, alpha: Tensor, sigma: Tensor) -> Prediction:
@@ -49,8 +58,22 @@ def to_prediction(kind: str, output: Tensor, x_t: Tensor, alpha: Tensor, sigma: 
         case "x0":
             return Prediction(x0=output, eps=(x_t - alpha * output) / sigma)
         case "v":
-            return Prediction(x0=alpha * x_t - sigma * output, eps=sigma * x_t + alpha * output)
-    raise ValueError(f"prediction is {kind!r}; valid are 'eps', 'x0' and 'v'")
+            square = alpha**2 + sigma**2
+            return Prediction(
+                x0=(alpha * x_t - sigma * output) / square,
+                eps=(sigma * x_t + alpha * output) / square,
+            )
+        case "score":
+            return Prediction(x0=(x_t + sigma**2 * output) / alpha, eps=-sigma * output)
+        case "velocity":
+            total = alpha + sigma
+            return Prediction(x0=(x_t - sigma * output) / total, eps=(x_t + alpha * output) / total)
+    raise ValueError(f"prediction is {kind!r}; valid are {', '.join(KINDS)}")
+
+
+def convert(source: str, to: str, output: Tensor, x_t: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+    r"""An answer of the kind `source` as the answer that a network of the kind `to` would have given."""
+    return target(to, *to_prediction(source, output, x_t, alpha, sigma), alpha, sigma)
 
 
 def denoiser(network: Callable[..., Tensor], schedule: Schedule, kind: str) -> Callable[..., Prediction]:

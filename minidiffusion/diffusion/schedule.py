@@ -1,10 +1,13 @@
 r"""Noise schedules: how much signal and how much noise there is at each time (article 2.1.1, 3.1.2).
 
-    x_t = alpha_t x_0 + sigma_t eps,      alpha_t = sqrt(alpha_bar_t),   sigma_t = sqrt(1 - alpha_bar_t)
+    x_t = alpha_t x_0 + sigma_t eps
 
 A schedule is two tables over t = 0..T, and it knows no network. **Index 0 is clean data** (alpha_0 = 1, sigma_0 = 0),
-so the last step of a sampler is a step like all the others. The article's beta_t is 1 - alpha_bar_t /
-alpha_bar_{t-1}.
+so the last step of a sampler is a step like all the others. Three families differ in nothing but their tables:
+
+    variance preserving   alpha^2 + sigma^2 = 1        DDPM, Stable Diffusion; the article's beta and alpha_bar
+    variance exploding    alpha = 1                    karras: noise is piled on top of the data
+    flow                  alpha + sigma = 1            flow matching: a straight line from data to noise
 """
 
 import math
@@ -15,7 +18,7 @@ import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
-Name = Literal["linear", "scaled_linear", "cosine"]
+Name = Literal["linear", "scaled_linear", "cosine", "sigmoid", "flow", "karras"]
 
 
 class Times(NamedTuple):
@@ -45,30 +48,50 @@ class Schedule:
 
     @property
     def beta(self) -> Float64[Tensor, "T"]:
-        r"""The variance that step t adds: beta_t = 1 - alpha_bar_t / alpha_bar_{t-1}, for t = 1..T."""
-        alpha_bar = self.alpha.square()
-        return 1 - alpha_bar[1:] / alpha_bar[:-1]
+        r"""The variance that step t adds, for t = 1..T: sigma_t^2 - (alpha_t / alpha_{t-1})^2 sigma_{t-1}^2.
 
-    def times(self, n: int, spacing: str = "trailing") -> Times:
-        r"""n + 1 times for n sampler steps. "trailing": T, T - T/n, ..., 0 (Lin et al. 2023, table 2).
+        If variance is preserved, this is the article's beta_t = 1 - alpha_bar_t / alpha_bar_{t-1}.
+        """
+        return self.sigma[1:] ** 2 - (self.alpha[1:] / self.alpha[:-1] * self.sigma[:-1]) ** 2
 
-        It starts at T, where the training ended; other spacings skip the noisiest times, and pictures come out grey.
+    def times(self, n: int, spacing: str = "trailing", dtype: torch.dtype = torch.float32) -> Times:
+        r"""n + 1 times for n sampler steps, the last of them 0 (Lin et al. 2023, table 2).
+
+            n = 5, T = 1000     trailing   1000 800 600 400 200 0     starts at T, where the training ended
+                                leading    801 601 401 201 1 0        skips the noisiest fifth: pictures come out grey
+                                linspace   1000 750 501 251 1 0       both ends, and a last step that is hardly one
+
         Raises ValueError unless 1 <= n <= T.
         """
-        if not 1 <= n <= self.T:
-            raise ValueError(f"{n} steps asked for; this schedule allows 1 to {self.T}")
-        if spacing != "trailing":
-            raise ValueError(f"spacing is {spacing!r}; valid is 'trailing'")
-        t = torch.linspace(self.T, 0, n + 1, dtype=torch.float64).round().long()
-        return Times(t, self.alpha[t].float(), self.sigma[t].float())
+        T = self.T
+        if not 1 <= n <= T:
+            raise ValueError(f"{n} steps asked for; this schedule allows 1 to {T}")
+        match spacing:
+            case "trailing":
+                t = torch.linspace(T, T / n, n, dtype=torch.float64).round()
+            case "leading":
+                t = torch.arange(n - 1, -1, -1) * (T // n) + 1
+            case "linspace":
+                t = 1 + torch.linspace(T - 1, 0, n, dtype=torch.float64).round()  # as the network counts, from 0
+            case _:
+                raise ValueError(f"spacing is {spacing!r}; valid are 'trailing', 'leading' and 'linspace'")
+        t = torch.cat([t.long(), torch.zeros(1, dtype=torch.long)])
+        return Times(t, self.alpha[t].to(dtype), self.sigma[t].to(dtype))
+
+
+# ------------------------------------------------------------------------------------------------- variance preserving
+
+
+def from_alpha_bar(alpha_bar: Float64[Tensor, "T1"]) -> Schedule:
+    r"""alpha = sqrt(alpha_bar), sigma = sqrt(1 - alpha_bar)."""
+    return Schedule(alpha_bar.sqrt(), (1 - alpha_bar).sqrt())
 
 
 def from_beta(beta: Float64[Tensor, "T"]) -> Schedule:
     r"""The schedule of T single steps: alpha_bar_t = prod_{s <= t} (1 - beta_s) (Ho et al. 2020, eq. 4).
 
     A beta above 0.999 is cut there, which happens only to schedules of very few steps."""
-    alpha_bar = torch.cat([torch.ones(1, dtype=torch.float64), (1 - beta.clamp(max=0.999)).cumprod(0)])
-    return Schedule(alpha_bar.sqrt(), (1 - alpha_bar).sqrt())
+    return from_alpha_bar(torch.cat([torch.ones(1, dtype=torch.float64), (1 - beta.clamp(max=0.999)).cumprod(0)]))
 
 
 def linear(T: int = 1000, beta_1: float = 1e-4, beta_T: float = 0.02) -> Schedule:
@@ -97,7 +120,46 @@ def cosine(T: int = 1000, s: float = 0.008) -> Schedule:
     return Schedule(alpha, (1 - alpha.square()).sqrt())
 
 
-SCHEDULES = {"linear": linear, "scaled_linear": scaled_linear, "cosine": cosine}
+def sigmoid(T: int = 1000, start: float = -3.0, end: float = 3.0) -> Schedule:
+    r"""alpha_bar falls along a sigmoid, stretched to go from 1 to 0 (Jabri et al. 2022, section 3.2, at tau = 1)."""
+    f = torch.linspace(start, end, T + 1, dtype=torch.float64).sigmoid()
+    return from_alpha_bar((f[-1] - f) / (f[-1] - f[0]))
+
+
+def zero_terminal_snr(schedule: Schedule) -> Schedule:
+    r"""The same schedule, shifted and stretched so that nothing of the picture is left at T (Lin et al. 2023, alg. 1).
+
+    Stable Diffusion's keeps alpha_T = 0.068: its network could always tell how bright the picture will be, but a
+    sampler starts from pure noise, which tells nothing. For schedules that preserve variance.
+    """
+    alpha = (schedule.alpha - schedule.alpha[-1]) / (1 - schedule.alpha[-1])
+    return Schedule(alpha, (1 - alpha.square()).sqrt())
+
+
+# ------------------------------------------------------------------------------------------------- the other families
+
+
+def flow(T: int = 1000) -> Schedule:
+    r"""A straight line, x_t = (1 - t/T) x_0 + (t/T) eps (Lipman et al. 2023; Liu et al. 2023)."""
+    sigma = torch.linspace(0, 1, T + 1, dtype=torch.float64)
+    return Schedule(1 - sigma, sigma)
+
+
+def karras(T: int = 1000, sigma_1: float = 0.002, sigma_T: float = 80.0, rho: float = 7.0) -> Schedule:
+    r"""Noise on top of unscaled data; sigma^(1/rho) rises linearly from t = 1 to T (Karras et al. 2022, eq. 5)."""
+    root = torch.linspace(sigma_T ** (1 / rho), sigma_1 ** (1 / rho), T, dtype=torch.float64)
+    sigma = torch.cat([root**rho, torch.zeros(1, dtype=torch.float64)]).flip(0)
+    return Schedule(torch.ones_like(sigma), sigma)
+
+
+SCHEDULES = {
+    "linear": linear,
+    "scaled_linear": scaled_linear,
+    "cosine": cosine,
+    "sigmoid": sigmoid,
+    "flow": flow,
+    "karras": karras,
+}
 
 
 def make_schedule(name: str = "cosine", T: int = 1000) -> Schedule:

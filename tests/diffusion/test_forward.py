@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from minidiffusion.diffusion import forward
@@ -12,6 +13,20 @@ def test_one_jump_is_T_single_steps():
         factor, variance = (1 - beta).sqrt() * factor, (1 - beta) * variance + beta
         torch.testing.assert_close(factor, schedule.alpha[t], rtol=0, atol=1e-10)
         torch.testing.assert_close(variance, schedule.sigma[t] ** 2, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", ["linear", "cosine", "flow", "karras"])
+def test_many_simulated_steps_are_distributed_like_one_jump(name):
+    schedule, n = make_schedule(name, 20), 40_000
+    generator = torch.Generator().manual_seed(0)
+    x = x_0 = torch.full((n, 1), 0.7, dtype=torch.float64)
+    for t in range(1, 21):
+        eps = torch.randn(n, 1, dtype=torch.float64, generator=generator)
+        x = forward.single_step(schedule, x, torch.full((n,), t), eps)
+        mean, var = schedule.alpha[t] * 0.7, schedule.sigma[t] ** 2
+        assert abs(x.mean() - mean) < 4 * (var / n) ** 0.5
+        assert abs(x.var() - var) < 4 * var * (2 / n) ** 0.5
+    torch.testing.assert_close(x_0, torch.full_like(x_0, 0.7))
 
 
 def test_samples_have_the_stated_mean_and_variance():

@@ -1,7 +1,11 @@
+import pytest
 import torch
 
-from minidiffusion.diffusion.guidance import classifier_free, combine
+from minidiffusion.data.toy import two_hills
+from minidiffusion.diffusion import ideal
+from minidiffusion.diffusion.guidance import classifier, classifier_free, combine, inpaint
 from minidiffusion.diffusion.prediction import Prediction
+from minidiffusion.diffusion.schedule import make_schedule
 
 CONDITIONAL, UNCONDITIONAL = torch.full((2, 3, 4), 1.0), torch.full((2, 3, 4), -1.0)
 CALLS = []
@@ -43,3 +47,60 @@ def test_guided_x0_and_eps_still_explain_the_same_x_t():
     u, c = (Prediction((x_t - sigma * eps) / alpha, eps) for eps in (eps_u, eps_c))
     mixed = combine(u, c, 4.0)
     torch.testing.assert_close(alpha * mixed.x0 + sigma * mixed.eps, x_t)
+
+
+# ------------------------------------------------------------------------------------------------ classifiers
+
+
+def hill_of(mixture, schedule, k):
+    """log p(hill k | x_t), exactly."""
+
+    def log_prob(x_t, t):
+        return mixture.noised(schedule.alpha[t], schedule.sigma[t]).log_share(x_t)[:, k]
+
+    return log_prob
+
+
+@pytest.mark.parametrize("k", [0, 1])
+def test_guidance_by_the_true_classifier_is_the_denoiser_of_that_class(k):
+    schedule, mixture = make_schedule("cosine"), two_hills()
+    guided = classifier(ideal.mixture(*mixture, schedule), hill_of(mixture, schedule, k), schedule)
+    alone = ideal.mixture(torch.ones(1).double(), mixture.means[k : k + 1], mixture.covariances[k : k + 1], schedule)
+    x_t = torch.randn(50, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(k))
+    for t in (1, 300, 700, 999):
+        got, expected = guided(x_t, torch.tensor(t)), alone(x_t, torch.tensor(t))
+        torch.testing.assert_close(got.eps, expected.eps, rtol=0, atol=1e-8)
+        torch.testing.assert_close(got.x0, expected.x0, rtol=1e-6, atol=1e-6)
+
+
+def test_without_scale_a_classifier_changes_nothing():
+    schedule, mixture = make_schedule("cosine"), two_hills()
+    denoise, t, x_t = ideal.mixture(*mixture, schedule), torch.tensor(500), torch.ones(3, 2, dtype=torch.float64)
+    guided = classifier(denoise, hill_of(mixture, schedule, 0), schedule, scale=0.0)
+    torch.testing.assert_close(guided(x_t, t), denoise(x_t, t))
+
+
+# ------------------------------------------------------------------------------------------------ inpainting
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("repeats", [1, 10])
+def test_inpainting_draws_the_unknown_half_given_the_known(repeats):
+    # One Gaussian with correlation 0.8: given x = 1, y ~ N(0.8, 0.36).
+    schedule, n = make_schedule("cosine", 250), 4000
+    covariance = torch.tensor([[[1.0, 0.8], [0.8, 1.0]]], dtype=torch.float64)
+    denoise = ideal.mixture(torch.ones(1).double(), torch.zeros(1, 2).double(), covariance, schedule)
+    generator = torch.Generator().manual_seed(0)
+
+    def noise(x):
+        return torch.randn(x.shape, generator=generator, dtype=x.dtype)
+
+    known = torch.ones(n, 2, dtype=torch.float64)
+    times, mask = schedule.times(250, dtype=torch.float64), torch.tensor([0.0, 1.0], dtype=torch.float64)
+    *_, last = inpaint(denoise, noise(known), times, known, mask, repeats=repeats, noise=noise)
+    assert (last.x[:, 0] == 1).all()
+    y = last.x[:, 1]
+    if repeats == 1:
+        assert y.mean() < 0.6  # the two parts hardly talk to each other
+    else:
+        assert abs(y.mean() - 0.8) < 0.05 and abs(y.std() - 0.6) < 0.05

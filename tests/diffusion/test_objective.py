@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from minidiffusion.diffusion import objective
+from minidiffusion.diffusion import forward, objective
+from minidiffusion.diffusion.prediction import KINDS, convert
 from minidiffusion.diffusion.schedule import make_schedule
 
 SCHEDULE = make_schedule("linear")
@@ -30,18 +31,62 @@ def test_the_noise_asked_for_is_the_noise_added():
     assert objective.loss(oracle, SCHEDULE, x_0, t, eps, kind="eps").max() < 1e-6
 
 
-@pytest.mark.parametrize("kind", ["eps", "x0", "v"])
-def test_min_snr_counts_the_same_error_of_x_0_alike_for_every_kind(kind):
-    # min-SNR weights |x_0 - x0_hat|^2 by min(SNR, 5), whatever the network predicts.
-    snr = torch.tensor([0.01, 0.5, 4.9, 5.1, 100.0], dtype=torch.float64)
-    error_of_x0 = {"x0": 1.0, "eps": 1 / snr, "v": 1 / (snr + 1)}[kind]  # squared error of x_0 for unit error of output
-    weight = objective.weight("min_snr", kind, snr)
-    torch.testing.assert_close(weight, snr.clamp(max=5.0) * error_of_x0)
+# ------------------------------------------------------------------------------------------------ weights
+
+
+def losses_of(kind, weighting, name="cosine"):
+    """The losses of one and the same wrong belief, told as an answer of that kind, at times 1..999."""
+    schedule, generator = make_schedule(name), torch.Generator().manual_seed(0)
+    x_0, eps, wrong = torch.randn(3, 999, 8, dtype=torch.float64, generator=generator)
+    t = torch.arange(1, 1000)
+    x_t = forward.sample(schedule, x_0, t, eps)
+    alpha, sigma = schedule.alpha[t, None], schedule.sigma[t, None]
+    answer = convert("x0", kind, x_0 + wrong, x_t, alpha, sigma)
+    return objective.loss(lambda *_: answer, schedule, x_0, t, eps, kind, weighting), schedule, t
+
+
+def test_the_simple_losses_are_one_loss_in_other_units():
+    of = {kind: losses_of(kind, "simple")[0] for kind in KINDS}
+    _, schedule, t = losses_of("x0", "simple")
+    snr = schedule.snr[t]
+    torch.testing.assert_close(of["eps"], snr * of["x0"], rtol=1e-6, atol=0)
+    torch.testing.assert_close(of["eps"], snr / (1 + snr) * of["v"], rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("name", ["cosine", "flow", "karras"])
+@pytest.mark.parametrize("weighting", ["snr", "min_snr", "vlb"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_weighting_means_the_same_for_every_kind(kind, weighting, name):
+    expected = losses_of("x0", weighting, name)[0]
+    torch.testing.assert_close(losses_of(kind, weighting, name)[0], expected, rtol=1e-6, atol=0)
+
+
+def test_weights_by_hand():
+    schedule = make_schedule("linear")
+    t = torch.tensor([1, 200, 600, 1000])
+    snr, beta = schedule.snr[t], schedule.beta[t - 1]
+    alpha_bar = schedule.alpha[t] ** 2
+
+    def weight(*args):
+        return objective.weight(*args, schedule, t)
+
+    torch.testing.assert_close(weight("snr", "eps"), torch.ones(4, dtype=torch.float64))
+    torch.testing.assert_close(weight("min_snr", "x0"), snr.clamp(max=5.0))
+    torch.testing.assert_close(weight("min_snr", "eps"), snr.clamp(max=5.0) / snr)
+    torch.testing.assert_close(weight("min_snr", "v"), snr.clamp(max=5.0) / (snr + 1))
+    # Ho et al. 2020, eq. 12: beta^2 / (2 sigma^2 (1 - beta) (1 - alpha_bar)) with sigma^2 = beta.
+    torch.testing.assert_close(weight("vlb", "eps"), beta / (2 * (1 - beta) * (1 - alpha_bar)))
 
 
 def test_unknown_weightings_are_refused():
-    with pytest.raises(ValueError, match="'simple' and 'min_snr'"):
-        objective.weight("snr2", "v", torch.ones(1))
+    schedule, t = make_schedule("linear"), torch.ones(1).long()
+    with pytest.raises(ValueError, match="'simple', 'snr', 'min_snr' and 'vlb'"):
+        objective.weight("snr2", "v", schedule, t)
+    with pytest.raises(ValueError, match="eps, x0, v, score, velocity"):
+        objective.weight("snr", "noise", schedule, t)
+
+
+# ------------------------------------------------------------------------------------------------ times
 
 
 @pytest.mark.parametrize("T", [1, 7, 1000])

@@ -1,7 +1,9 @@
 import pytest
 import torch
 
-from minidiffusion.diffusion.schedule import SCHEDULES, make_schedule
+from minidiffusion.diffusion.schedule import SCHEDULES, make_schedule, zero_terminal_snr
+
+VARIANCE_PRESERVING = ["linear", "scaled_linear", "cosine", "sigmoid"]
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
@@ -10,8 +12,48 @@ def test_index_0_is_clean_and_signal_only_falls(name, T):
     schedule = make_schedule(name, T)
     assert schedule.T == T
     assert schedule.alpha[0] == 1 and schedule.sigma[0] == 0
-    assert (schedule.alpha.diff() < 0).all() and (schedule.sigma.diff() > 0).all()
-    torch.testing.assert_close(schedule.alpha**2 + schedule.sigma**2, torch.ones(T + 1, dtype=torch.float64))
+    assert (schedule.snr.diff() < 0).all() and (schedule.sigma.diff() > 0).all()
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_each_family_keeps_its_promise(name):
+    schedule = make_schedule(name)
+    alpha, sigma = schedule.alpha, schedule.sigma
+    kept = alpha if name == "karras" else alpha + sigma if name == "flow" else alpha**2 + sigma**2
+    torch.testing.assert_close(kept, torch.ones(1001, dtype=torch.float64), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", VARIANCE_PRESERVING)
+def test_beta_is_the_article_s(name):
+    schedule = make_schedule(name)
+    alpha_bar = schedule.alpha**2
+    torch.testing.assert_close(schedule.beta, 1 - alpha_bar[1:] / alpha_bar[:-1], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", VARIANCE_PRESERVING)
+def test_zero_terminal_snr_moves_the_end_and_keeps_the_beginning(name):
+    before, after = make_schedule(name), zero_terminal_snr(make_schedule(name))
+    assert after.alpha[-1] == 0 and after.sigma[-1] == 1 and after.alpha[0] == 1 and after.sigma[0] == 0
+    assert (after.alpha <= before.alpha).all() and (after.alpha.diff() < 0).all()
+    torch.testing.assert_close(after.alpha[1], before.alpha[1], rtol=1e-3, atol=0)
+
+
+def test_zero_terminal_snr_is_that_of_diffusers():
+    scheduler = pytest.importorskip("diffusers").schedulers.scheduling_ddim
+    ours = zero_terminal_snr(make_schedule("scaled_linear"))
+    theirs = scheduler.rescale_zero_terminal_snr(make_schedule("scaled_linear").beta)
+    # They stretch from the first noisy time, which keeps that one exactly; we stretch from the clean picture.
+    torch.testing.assert_close(1 - ours.beta[1:-1], 1 - theirs[1:-1], rtol=0, atol=1e-5)
+
+
+def test_stable_diffusion_never_sees_pure_noise():
+    assert make_schedule("scaled_linear").alpha[-1] == pytest.approx(0.0683, abs=1e-4)
+
+
+def test_karras_by_hand():
+    schedule = make_schedule("karras", 3)
+    middle = ((0.002 ** (1 / 7) + 80 ** (1 / 7)) / 2) ** 7
+    assert schedule.sigma.tolist() == pytest.approx([0, 0.002, middle, 80])
 
 
 @pytest.mark.parametrize("T", [100, 1000])
@@ -38,6 +80,21 @@ def test_tables_are_those_of_diffusers(name, diffusers_name):
     torch.testing.assert_close(ours, theirs, rtol=2e-5, atol=0)  # theirs is a product of 1000 float32
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of numpy, inside diffusers
+@pytest.mark.parametrize("spacing", ["trailing", "leading", "linspace"])
+def test_times_are_those_of_diffusers(spacing):
+    # Their network counts from 0, so their t is ours - 1, and they leave out the 0 at the end. Two differences: their
+    # accumulated floating point decides a tie otherwise (n = 48: 937.5), and their single step of linspace starts at 0.
+    diffusers = pytest.importorskip("diffusers")
+    theirs = diffusers.DDIMScheduler(1000, timestep_spacing=spacing)
+    for n in [*range(1, 51), 999, 1000]:
+        theirs.set_timesteps(n)
+        ours = make_schedule().times(n, spacing).t[:-1] - 1
+        tie = spacing == "trailing" and (1000 * torch.arange(n) / n) % 1 == 0.5
+        same = (ours == theirs.timesteps) | tie & ((ours - theirs.timesteps).abs() == 1)
+        assert same.all() or (spacing, n) == ("linspace", 1), n
+
+
 @pytest.mark.parametrize("n", [1, 3, 7, 25, 999, 1000])
 def test_trailing_times_start_at_T_end_at_0_and_never_repeat(n):
     times = make_schedule("cosine").times(n)
@@ -47,9 +104,13 @@ def test_trailing_times_start_at_T_end_at_0_and_never_repeat(n):
 
 
 def test_refusals_say_what_is_valid():
-    with pytest.raises(ValueError, match="linear, scaled_linear, cosine"):
+    with pytest.raises(ValueError, match="linear, scaled_linear, cosine, sigmoid, flow, karras"):
         make_schedule("square")
     with pytest.raises(ValueError, match="1 to 1000"):
         make_schedule().times(0)
     with pytest.raises(ValueError, match="1 to 1000"):
         make_schedule().times(1001)
+    with pytest.raises(ValueError, match="'trailing', 'leading' and 'linspace'"):
+        make_schedule().times(10, "even")
+    with pytest.raises(ValueError, match="at least one step"):
+        make_schedule("flow", 0)

@@ -179,7 +179,7 @@ def test_a_picture_can_be_made_again_from_its_record(weights):
         ({"guidance": float("inf")}, "valid are 0 to 100"),
         ({"guidance": -0.5}, "valid are 0 to 100"),
         ({"guidance": 100.5}, "valid are 0 to 100"),
-        ({"sampler": "euler"}, "valid are ddpm, ddim, dpm\\+\\+"),
+        ({"sampler": "rk4"}, "valid are ddpm, ddim, euler, heun, plms, dpm"),
         ({"steps": 0}, "1 to 50"),
         ({"steps": 51}, "1 to 50"),
     ],
