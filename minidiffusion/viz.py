@@ -12,6 +12,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import PIL.Image
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -80,6 +81,59 @@ def compare(a: Image, b: Image, difference: np.ndarray, titles: tuple[str, str],
     for ax in axes:
         _bare(ax)
     figure.colorbar(heat, ax=axes[2], label="0 = the same, 1 = black to white", shrink=0.9)
+    return _done(figure)
+
+
+def curves(ax: Axes, x: np.ndarray | Tensor, ys: dict[str, np.ndarray | Tensor], title: str, log: bool = False) -> Axes:
+    r"""Lines over x with a legend, each in a colour and a dash of its own."""
+    styles = zip((BLUE, VERMILION, GREEN, ORANGE, PURPLE), ("-", "--", "-.", ":", (0, (5, 1))), strict=True)
+    for (label, y), (colour, dash) in zip(ys.items(), styles, strict=False):
+        ax.plot(np.asarray(x), np.asarray(y), color=colour, linestyle=dash, label=label)
+    if log:
+        ax.set_yscale("log")
+    ax.set_title(title, fontsize=9)
+    ax.set_xlabel("t", fontsize=9)
+    ax.tick_params(labelsize=8)
+    ax.legend(fontsize=8)
+    return ax
+
+
+def destruction(
+    images: Sequence[Image], times: Sequence[int], alpha_bar: dict[str, Tensor], snr: dict[str, Tensor]
+) -> Figure:
+    r"""A picture on its way to noise, and below it why: how much signal each schedule keeps (`T+1` values each)."""
+    figure = plt.figure(figsize=(1.35 * len(images), 4.2), layout="constrained")
+    top, bottom = figure.add_gridspec(2, 1, height_ratios=[1.35, 2.4])
+    row = top.subgridspec(1, len(images))
+    for column, (image, t) in enumerate(zip(images, times, strict=True)):
+        ax = _bare(figure.add_subplot(row[column]))
+        ax.imshow(pixels(image), interpolation="nearest")
+        ax.set_title(f"t = {t}", fontsize=9)
+    left, right = bottom.subgridspec(1, 2)
+    t = np.arange(len(next(iter(alpha_bar.values()))))
+    curves(figure.add_subplot(left), t, alpha_bar, "alpha_bar: the share of the variance that is signal")
+    within = {name: y.where((y < 1e4) & (y > 1e-4), torch.nan) for name, y in snr.items()}
+    ax = curves(figure.add_subplot(right), t, within, "signal-to-noise ratio alpha^2 / sigma^2", log=True)
+    ax.axhline(1, color="grey", linewidth=0.8)
+    return _done(figure)
+
+
+def lines(x: np.ndarray | Tensor, ys: dict[str, np.ndarray | Tensor], title: str) -> Figure:
+    r"""One plot of `curves`."""
+    figure, ax = plt.subplots(figsize=(5, 2.6), layout="constrained")
+    curves(ax, x, ys, title)
+    return _done(figure)
+
+
+def scatter(clouds: Sequence[Tensor], titles: Sequence[str], side: float = 1.6, limit: float = 3.0) -> Figure:
+    r"""Clouds of points in the plane, `n 2` each, side by side on the same axes."""
+    size = (side * len(clouds), 1.2 * side)
+    figure, axes = plt.subplots(1, len(clouds), figsize=size, squeeze=False, layout="constrained")
+    for ax, cloud, title in zip(axes[0], clouds, titles, strict=True):
+        ax.plot(*np.asarray(cloud).T, ".", markersize=1, color=BLUE)
+        ax.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
+        ax.set_title(title, fontsize=9)
+        ax.tick_params(labelsize=7)
     return _done(figure)
 
 

@@ -56,6 +56,24 @@ def test_the_path_of_a_prompt_shows_tokens_states_and_guesses():
     assert [ax.get_title() for ax in pictures] == ["first", "last", "", ""]
 
 
+def test_destruction_shows_the_pictures_and_both_curves_of_every_schedule():
+    falling = torch.linspace(1, 0, 11)
+    figure = viz.destruction([plain(1), plain(2)], [0, 10], {"a": falling, "b": falling**2}, {"a": 1e6 * falling})
+    first, second, left, right = figure.axes
+    assert [ax.get_title() for ax in (first, second)] == ["t = 0", "t = 10"]
+    assert [line.get_label() for line in left.lines] == ["a", "b"] and right.get_yscale() == "log"
+    assert np.array_equal(left.lines[1].get_ydata(), falling**2)
+    shown = right.lines[0].get_ydata()  # what no axis can hold is left out
+    assert np.isnan(shown).sum() == 11
+
+
+def test_lines_and_clouds_are_where_they_belong():
+    figure = viz.lines(torch.arange(3), {"up": torch.arange(3.0)}, "a title")
+    assert figure.axes[0].get_title() == "a title" and figure.axes[0].lines[0].get_ydata().tolist() == [0, 1, 2]
+    figure = viz.scatter([torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 4.0]])], ["left", "right"])
+    assert [(ax.lines[0].get_xdata()[0], ax.lines[0].get_ydata()[0]) for ax in figure.axes] == [(1, 2), (3, 4)]
+
+
 def test_no_figure_stays_open():
     viz.strip([plain(1)])
     viz.compare(plain(0), plain(1), np.zeros((4, 5)), ("a", "b"))
