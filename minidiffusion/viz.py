@@ -6,7 +6,7 @@ the cell, and nothing piles up in memory. Colour-blind eyes tell the colours apa
 
 import inspect
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -84,7 +84,14 @@ def compare(a: Image, b: Image, difference: np.ndarray, titles: tuple[str, str],
     return _done(figure)
 
 
-def curves(ax: Axes, x: np.ndarray | Tensor, ys: dict[str, np.ndarray | Tensor], title: str, log: bool = False) -> Axes:
+def curves(
+    ax: Axes,
+    x: np.ndarray | Tensor,
+    ys: Mapping[str, np.ndarray | Tensor],
+    title: str,
+    xlabel: str = "t",
+    log: bool = False,
+) -> Axes:
     r"""Lines over x with a legend, each in a colour and a dash of its own."""
     styles = zip((BLUE, VERMILION, GREEN, ORANGE, PURPLE), ("-", "--", "-.", ":", (0, (5, 1))), strict=True)
     for (label, y), (colour, dash) in zip(ys.items(), styles, strict=False):
@@ -92,14 +99,14 @@ def curves(ax: Axes, x: np.ndarray | Tensor, ys: dict[str, np.ndarray | Tensor],
     if log:
         ax.set_yscale("log")
     ax.set_title(title, fontsize=9)
-    ax.set_xlabel("t", fontsize=9)
+    ax.set_xlabel(xlabel, fontsize=9)
     ax.tick_params(labelsize=8)
     ax.legend(fontsize=8)
     return ax
 
 
 def destruction(
-    images: Sequence[Image], times: Sequence[int], alpha_bar: dict[str, Tensor], snr: dict[str, Tensor]
+    images: Sequence[Image], times: Sequence[int], alpha_bar: Mapping[str, Tensor], snr: Mapping[str, Tensor]
 ) -> Figure:
     r"""A picture on its way to noise, and below it why: how much signal each schedule keeps (`T+1` values each)."""
     figure = plt.figure(figsize=(1.35 * len(images), 4.2), layout="constrained")
@@ -118,10 +125,10 @@ def destruction(
     return _done(figure)
 
 
-def lines(x: np.ndarray | Tensor, ys: dict[str, np.ndarray | Tensor], title: str) -> Figure:
+def lines(x: np.ndarray | Tensor, ys: Mapping[str, np.ndarray | Tensor], title: str, xlabel: str = "t") -> Figure:
     r"""One plot of `curves`."""
     figure, ax = plt.subplots(figsize=(5, 2.6), layout="constrained")
-    curves(ax, x, ys, title)
+    curves(ax, x, ys, title, xlabel)
     return _done(figure)
 
 
@@ -132,6 +139,24 @@ def scatter(clouds: Sequence[Tensor], titles: Sequence[str], side: float = 1.6, 
     for ax, cloud, title in zip(axes[0], clouds, titles, strict=True):
         ax.plot(*np.asarray(cloud).T, ".", markersize=1, color=BLUE)
         ax.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
+        ax.set_title(title, fontsize=9)
+        ax.tick_params(labelsize=7)
+    return _done(figure)
+
+
+def arrows(
+    points: Tensor, fields: Sequence[Tensor], log_probs: Sequence[Callable[[Tensor], Tensor]], titles: Sequence[str]
+) -> Figure:
+    r"""Vector fields at the points `n 2`, each over its density. Four times as strong is drawn twice as long."""
+    figure, axes = plt.subplots(1, len(fields), figsize=(2.6 * len(fields), 2.8), squeeze=False, layout="constrained")
+    limit = points.abs().max().item()
+    side = torch.linspace(-limit, limit, 120, dtype=points.dtype)
+    y, x = torch.meshgrid(side, side, indexing="ij")
+    for ax, field, log_prob, title in zip(axes[0], fields, log_probs, titles, strict=True):
+        density = log_prob(torch.stack([x.flatten(), y.flatten()], dim=1)).exp().reshape(x.shape)
+        ax.imshow(density.numpy(), extent=(-limit, limit, -limit, limit), origin="lower", cmap="Blues")
+        shown = field / field.norm(dim=1, keepdim=True).sqrt()
+        ax.quiver(*points.T.numpy(), *shown.T.numpy(), color=VERMILION, width=0.006)
         ax.set_title(title, fontsize=9)
         ax.tick_params(labelsize=7)
     return _done(figure)

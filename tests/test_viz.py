@@ -74,6 +74,14 @@ def test_lines_and_clouds_are_where_they_belong():
     assert [(ax.lines[0].get_xdata()[0], ax.lines[0].get_ydata()[0]) for ax in figure.axes] == [(1, 2), (3, 4)]
 
 
+def test_arrows_point_along_the_field():
+    points = torch.tensor([[-1.0, 0.0], [1.0, 0.0]])
+    figure = viz.arrows(points, [-points, points], [lambda x: -x.square().sum(1)] * 2, ["in", "out"])
+    u = [[float(x) for x in ax.collections[0].U] for ax in figure.axes]
+    assert u == [[1, -1], [-1, 1]]
+    assert figure.axes[0].images[0].get_array().argmax() // 120 in (59, 60)  # the density is highest in the middle
+
+
 def test_no_figure_stays_open():
     viz.strip([plain(1)])
     viz.compare(plain(0), plain(1), np.zeros((4, 5)), ("a", "b"))
