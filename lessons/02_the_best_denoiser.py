@@ -70,8 +70,8 @@ posterior_mean = check("posterior_mean", posterior_mean)
 # </details>
 
 # %% [markdown]
-# Our world shall have 192 pictures: houses, cats, boats and trees in four colours, each with twelve different
-# skies. We noise a red house to different times and ask for it back.
+# Our world shall have 192 pictures: houses, cats, boats and trees in four colours, each in twelve
+# variations of clouds and waves. We noise a red house to different times and ask for it back.
 #
 # **Predict before you look.** What will the best possible answer look like at t = 1000, where nothing of the picture is
 # left? And at t = 600?

@@ -147,9 +147,8 @@ def lighten(notebook: NotebookNode, colours: int = 128) -> NotebookNode:
                 data.pop("image/jpeg", None)
                 picture = PIL.Image.open(io.BytesIO(base64.b64decode(data["image/png"]))).convert("RGB")
                 buffer = io.BytesIO()
-                picture.quantize(colours, kmeans=2, dither=PIL.Image.Dither.NONE).save(
-                    buffer, format="PNG", optimize=True
-                )
+                palette = picture.quantize(colours, kmeans=2, dither=PIL.Image.Dither.NONE)
+                palette.save(buffer, format="PNG", optimize=True)
                 data["image/png"] = base64.b64encode(buffer.getvalue()).decode()
     return notebook
 

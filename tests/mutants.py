@@ -58,7 +58,7 @@ MUTANTS = [
     Mutant(
         "noise at the last step",
         DIFFUSION + "sampler.py",
-        'if variance == "beta" and sigma_s > 0:',
+        'if variance == "beta" and sigma[1] > 0:',
         'if variance == "beta":',
         "tests/diffusion/test_sampler.py::test_ddpm_ends_without_noise_whatever_its_variance",
     ),
@@ -114,7 +114,7 @@ MUTANTS = [
     Mutant(
         "the score is -eps",
         DIFFUSION + "sampler.py",
-        "- beta / sigma_t * eps_hat + beta.sqrt()",
+        "- beta / times.sigma[i] * eps_hat + beta.sqrt()",
         "- beta * eps_hat + beta.sqrt()",
         "tests/diffusion/test_sampler.py::test_with_the_exact_score_the_samples_are_those_of_the_mixture",
     ),

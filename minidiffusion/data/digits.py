@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 GREYS = 17
-TRAINING = 1500  # the pictures are in the order of their writers, so most of the others were written by other hands
+TRAINING = 1500  # in the order of the file; the others are held out
 
 
 def digits(held_out: bool = False) -> tuple[Float[Tensor, "n 1 8 8"], Int[Tensor, "n"]]:

@@ -69,9 +69,10 @@ def bound(
 
 
 def prior_term(schedule: Schedule, x_0: Float[Tensor, "b *rest"]) -> Float[Tensor, "b"]:
-    r"""KL( q(x_T | x_0) || N(0, alpha_T^2 + sigma_T^2) ): what of x_0 is still there at T. No network can change it."""
+    r"""KL( q(x_T | x_0) || N(0, spread_T^2) ): what of x_0 is still there at T. No network can change it."""
     alpha, sigma = schedule.alpha[-1].to(x_0), schedule.sigma[-1].to(x_0)
-    return gaussian_kl(alpha * x_0, sigma**2, torch.zeros_like(x_0), alpha**2 + sigma**2).flatten(1).sum(dim=1)
+    spread = torch.full_like(x_0, schedule.spread_T)
+    return gaussian_kl(alpha * x_0, sigma**2, torch.zeros_like(x_0), spread**2).flatten(1).sum(dim=1)
 
 
 def step_term(
@@ -142,8 +143,8 @@ def discretised(bins: int = 256) -> Decoder:
         p(x_0 | x_1) = Phi((x_0 + 1/(bins-1) - mean) / std) - Phi((x_0 - 1/(bins-1) - mean) / std)
 
     with the outermost bins reaching to infinity, so that the probabilities of all bins add up to 1 (Ho et al. 2020,
-    eq. 13). The difference is taken of logarithms: a value 20 standard deviations away has a probability of 1e-88
-    and costs its 290 bits. (Clamping probabilities at 1e-12, as is often done, would charge 40.)
+    eq. 13). The difference is taken of logarithms: a value 20 standard deviations away has a probability of 3e-89
+    and costs its 294 bits. (Clamping probabilities at 1e-12, as is often done, would charge 40.)
     """
     half = 1 / (bins - 1)
 

@@ -39,21 +39,32 @@ def single_step(
     return at(signal, t - 1, x_s) * x_s + at(schedule.beta.sqrt(), t - 1, x_s) * eps
 
 
-def posterior(
-    x_t: Tensor, x_0: Tensor, alpha: Tensor | Sequence[Tensor], sigma: Tensor | Sequence[Tensor]
-) -> tuple[Tensor, Tensor]:
-    r"""Mean and variance of q(x_s | x_t, x_0) for an earlier time s < t (Ho et al. 2020, eq. 6-7, for any s).
+Pair = Tensor | Sequence[Tensor]  # (value at t, value at an earlier s)
 
-        var_{t|s} = sigma_t^2 - (alpha_t/alpha_s)^2 sigma_s^2
-        mean = (alpha_t/alpha_s) (sigma_s/sigma_t)^2 x_t + alpha_s var_{t|s} / sigma_t^2 x_0
-        var  = var_{t|s} (sigma_s/sigma_t)^2
 
-    alpha and sigma hold (value at t, value at s). With s = t - 1, var is the paper's beta-tilde.
+def transition(alpha: Pair, sigma: Pair) -> tuple[Tensor, Tensor]:
+    r"""Factor and variance of q(x_t | x_s) = N(factor x_s, var_{t|s} I).
+
+        factor = alpha_t / alpha_s,      var_{t|s} = sigma_t^2 - factor^2 sigma_s^2
+
+    Over a single step, var_{t|s} is beta_t.
     """
     (alpha_t, alpha_s), (sigma_t, sigma_s) = alpha, sigma
-    step = alpha_t / alpha_s
-    var_ts = sigma_t**2 - step**2 * sigma_s**2
-    mean = step * (sigma_s / sigma_t) ** 2 * x_t + alpha_s * var_ts / sigma_t**2 * x_0
+    factor = alpha_t / alpha_s
+    return factor, sigma_t**2 - factor**2 * sigma_s**2
+
+
+def posterior(x_t: Tensor, x_0: Tensor, alpha: Pair, sigma: Pair) -> tuple[Tensor, Tensor]:
+    r"""Mean and variance of q(x_s | x_t, x_0) for an earlier time s < t (Ho et al. 2020, eq. 6-7, for any s).
+
+        mean = factor (sigma_s/sigma_t)^2 x_t + alpha_s var_{t|s} / sigma_t^2 x_0
+        var  = var_{t|s} (sigma_s/sigma_t)^2
+
+    with the factor and the variance of `transition`. With s = t - 1, var is the paper's beta-tilde.
+    """
+    factor, var_ts = transition(alpha, sigma)
+    (_, alpha_s), (sigma_t, sigma_s) = alpha, sigma
+    mean = factor * (sigma_s / sigma_t) ** 2 * x_t + alpha_s * var_ts / sigma_t**2 * x_0
     return mean, (var_ts * (sigma_s / sigma_t) ** 2).clamp(min=0)  # rounding may leave -1e-9 where it is 0
 
 

@@ -4,19 +4,18 @@ r"""Guidance: pushing the picture toward the prompt (Ho & Salimans 2022, eq. 6).
 
 eps_c is predicted with the prompt, eps_u without one. The difference is the direction that the prompt adds, and
 `scale` says how far to go along it: 0 ignores the prompt, 1 follows the network, more exaggerates. A *negative
-prompt* takes the place of "no prompt": the picture is pushed away from it.
+prompt* takes the place of "no prompt": the picture is pushed away from it. Before networks learnt both, a classifier of
+noisy pictures did the pushing.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .forward import posterior, standard_normal_like
 from .prediction import Prediction
-from .sampler import Step
-from .schedule import Schedule, Times
+from .schedule import Schedule
 
 
 def combine(u: Prediction, c: Prediction, scale: float) -> Prediction:
@@ -68,32 +67,3 @@ def classifier(
         return Prediction(x0=x0_hat + sigma / alpha * pull, eps=eps_hat - pull)
 
     return guided
-
-
-def inpaint(
-    denoise: Callable[[Tensor, Tensor], Prediction],
-    x: Float[Tensor, "b *rest"],
-    times: Times,
-    known: Float[Tensor, "b *rest"],
-    mask: Float[Tensor, "*shape"],
-    *,
-    repeats: int = 1,
-    noise: Callable[[Tensor], Tensor] = standard_normal_like,
-) -> Iterator[Step]:
-    r"""Inpainting by masked re-noising (Lugmayr et al. 2022, algorithm 1): what is known is noised, never drawn.
-
-    Where `mask` is 1, x is sampled as by `ddpm`; where it is 0, it is `known` with fresh noise of each level. The two
-    parts hardly know of each other, so a seam may show; `repeats` > 1 noises each step back and takes it again.
-    """
-    for i in range(len(times.t) - 1):
-        alpha, sigma = times.alpha[i : i + 2], times.sigma[i : i + 2]
-        for repeat in range(repeats):
-            x0_hat, _ = denoise(x, times.t[i])
-            mean, var = posterior(x, x0_hat, alpha, sigma)
-            drawn = mean + var.sqrt() * noise(x)
-            x_s = mask * drawn + (1 - mask) * (alpha[1] * known + sigma[1] * noise(x))
-            if repeat < repeats - 1:
-                step = alpha[0] / alpha[1]
-                x = step * x_s + (sigma[0] ** 2 - step**2 * sigma[1] ** 2).sqrt() * noise(x)
-        x = x_s
-        yield Step(i, int(times.t[i + 1]), x, x0_hat)

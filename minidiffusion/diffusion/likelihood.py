@@ -1,4 +1,4 @@
-r"""The likelihood of x_0, without a bound: the probability-flow ODE (Song et al. 2021, section 4.3).
+r"""The likelihood of x_0, without a bound: the probability-flow ODE (Song et al. 2021b, section 4.3).
 
 The ODE that turns noise into data is invertible, so it changes densities as any change of variables does. Written in
 the angle theta = arctan(sigma / alpha), which runs from 0 (data) to 90 degrees (noise), for u = x / sqrt(alpha^2 +

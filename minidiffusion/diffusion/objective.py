@@ -68,8 +68,9 @@ def weight(
         snr        alpha^2 / sigma^2                    the simple loss of a network that predicts eps
         min_snr    min(SNR, gamma)                      neither nearly clean nor very noisy pictures rule the gradient
                                                         (Hang et al. 2023, eq. 8)
-        vlb        alpha_s^2 beta_t / (2 sigma_t^4)     its sum over all t is the variational bound, in nats, up to a
-                                                        constant; s = t - 1 (Ho et al. 2020, eq. 12, sigma^2 = beta)
+        vlb        alpha_s^2 beta_t / (2 sigma_t^4)     summed over all t, the variational bound in nats for each
+                                                        number of x_0, up to a constant; s = t - 1 (Ho et al.
+                                                        2020, eq. 12, sigma^2 = beta)
 
     eps and score tell nothing about x_0 where alpha = 0; their weights are infinite or undefined there. Raises
     ValueError for other names.

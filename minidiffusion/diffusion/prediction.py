@@ -10,7 +10,7 @@ Given x_t = alpha x_0 + sigma eps, every kind of answer is a second equation in 
     velocity    eps - x_0               (x_t - sigma u) / (alpha + sigma)   (x_t + alpha u) / (alpha + sigma)
 
 with r^2 = alpha^2 + sigma^2, which is 1 where variance is preserved. (Ho et al. 2020, eq. 9; Salimans & Ho 2022,
-appendix D; Song & Ermon 2019, eq. 5, whose x_0 is Tweedie's formula; Lipman et al. 2023, eq. 14.) Where alpha = 0, eps
+appendix D; Song & Ermon 2019, eq. 5, whose x_0 is Tweedie's formula; Lipman et al. 2023.) Where alpha = 0, eps
 and score say nothing about x_0; where sigma = 0, x_0 says nothing about eps. v and velocity are well behaved at both
 ends.
 """

@@ -5,12 +5,14 @@ and it is a generator that yields one `Step` after each move, so the whole way i
 
     *way, last = ddim(denoise, x_T, times)      # last.x is the picture
 
-x starts as sigma_T times standard normal noise. At the last time sigma is 0: there is nothing left to add noise to, and
+x starts as standard normal noise times `Schedule.spread_T`. At the last time sigma is 0: no noise is left to add, and
 a sampler ends on the x_0 it was heading for.
 
     draws noise at every step     ddpm, euler_maruyama, predictor_corrector    the reverse Markov chain, the reverse SDE
     deterministic, order 1        ddim = euler                                 the probability-flow ODE
     deterministic, order 2        heun (two calls a step), plms, dpm_solver_pp
+
+Song et al. 2021a is the paper of DDIM (arXiv 2010.02502), 2021b that of the SDE (2011.13456).
 """
 
 from collections.abc import Callable, Iterator
@@ -19,7 +21,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .forward import posterior, standard_normal_like
+from .forward import posterior, standard_normal_like, transition
 from .prediction import Prediction
 from .schedule import Times
 
@@ -55,19 +57,21 @@ def ddpm(
     if variance not in ("beta_tilde", "beta"):
         raise ValueError(f"variance is {variance!r}; valid are 'beta_tilde' and 'beta'")
     for i in range(len(times.t) - 1):
-        (alpha_t, alpha_s), (sigma_t, sigma_s) = times.alpha[i : i + 2], times.sigma[i : i + 2]
+        alpha, sigma = times.alpha[i : i + 2], times.sigma[i : i + 2]
         x0_hat, _ = denoise(x, times.t[i])
-        mean, var = posterior(x, x0_hat, (alpha_t, alpha_s), (sigma_t, sigma_s))
-        if variance == "beta" and sigma_s > 0:
-            var = sigma_t**2 - (alpha_t / alpha_s * sigma_s) ** 2
+        mean, var = posterior(x, x0_hat, alpha, sigma)
+        if variance == "beta" and sigma[1] > 0:
+            _, var = transition(alpha, sigma)
         x = mean + var.sqrt() * noise(x)
         yield Step(i, int(times.t[i + 1]), x, x0_hat)
 
 
 def euler_maruyama(denoise: Denoise, x: Tensor, times: Times, *, noise: Noise = standard_normal_like) -> Iterator[Step]:
-    r"""The reverse SDE by its simplest solver (Song et al. 2021b, eq. 46-47): beta is the noise that the step added.
+    r"""The reverse SDE by its simplest solver (Song et al. 2021b, the predictor of algorithm 3).
 
-    x_s = (2 - alpha_t / alpha_s) x_t + beta score + sqrt(beta) noise,      score = -eps_hat / sigma_t
+        x_s = (2 - alpha_t / alpha_s) x_t + beta score + sqrt(beta) noise,      score = -eps_hat / sigma_t
+
+    beta is the variance that the step from s to t added. 2 - alpha_t / alpha_s is 1 + beta / 2, up to beta^2.
     """
     for i in range(len(times.t) - 1):
         x, x0_hat = _reverse_sde(denoise, x, times, i, noise)
@@ -101,13 +105,11 @@ def predictor_corrector(
 
 def _reverse_sde(denoise: Denoise, x: Tensor, times: Times, i: int, noise: Noise) -> tuple[Tensor, Tensor]:
     r"""(x_s, x0_hat) of one Euler-Maruyama step. The step to sigma = 0 has no noise to add, and goes to x0_hat."""
-    (alpha_t, alpha_s), (sigma_t, sigma_s) = times.alpha[i : i + 2], times.sigma[i : i + 2]
     x0_hat, eps_hat = denoise(x, times.t[i])
-    if sigma_s == 0:
+    if times.sigma[i + 1] == 0:
         return x0_hat, x0_hat
-    ratio = alpha_t / alpha_s
-    beta = sigma_t**2 - ratio**2 * sigma_s**2
-    return (2 - ratio) * x - beta / sigma_t * eps_hat + beta.sqrt() * noise(x), x0_hat
+    factor, beta = transition(times.alpha[i : i + 2], times.sigma[i : i + 2])
+    return (2 - factor) * x - beta / times.sigma[i] * eps_hat + beta.sqrt() * noise(x), x0_hat
 
 
 # ------------------------------------------------------------------------------------------------- solving the ODE
@@ -162,7 +164,7 @@ ADAMS_BASHFORTH = (1.0,), (3 / 2, -1 / 2), (23 / 12, -16 / 12, 5 / 12), (55 / 24
 
 
 def plms(denoise: Denoise, x: Tensor, times: Times, *, noise: Noise = standard_normal_like) -> Iterator[Step]:
-    r"""Pseudo linear multistep, Stable Diffusion's first sampler (Liu et al. 2022, eq. 12 and 13).
+    r"""Pseudo linear multistep, Stable Diffusion's first sampler (Liu et al. 2022, eq. 12).
 
     The slope is extrapolated from up to four past ones; n steps make n + 1 calls, since the first step, which has no
     past, is Heun's. The weights are those for equal steps, which the steps are in t but not in the ODE's own time:

@@ -42,6 +42,14 @@ class Schedule:
         return len(self.alpha) - 1
 
     @property
+    def spread_T(self) -> float:
+        r"""The standard deviation of x_T for data of variance 1: sqrt(alpha_T^2 + sigma_T^2). Sampling starts from it.
+
+        It is 1 if variance is preserved, and for a flow.
+        """
+        return math.hypot(self.alpha[-1], self.sigma[-1])
+
+    @property
     def snr(self) -> Float64[Tensor, "T1"]:
         r"""The signal-to-noise ratio alpha_t^2 / sigma_t^2: infinite at t = 0, falling."""
         return (self.alpha / self.sigma).square()
@@ -121,7 +129,7 @@ def cosine(T: int = 1000, s: float = 0.008) -> Schedule:
 
 
 def sigmoid(T: int = 1000, start: float = -3.0, end: float = 3.0) -> Schedule:
-    r"""alpha_bar falls along a sigmoid, stretched to go from 1 to 0 (Jabri et al. 2022, section 3.2, at tau = 1)."""
+    r"""alpha_bar falls along a sigmoid, stretched to go from 1 to 0 (Chen 2023, arXiv 2301.10972, at tau = 1)."""
     f = torch.linspace(start, end, T + 1, dtype=torch.float64).sigmoid()
     return from_alpha_bar((f[-1] - f) / (f[-1] - f[0]))
 

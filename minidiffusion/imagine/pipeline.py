@@ -186,6 +186,7 @@ class TextToImage:
         side = self.size // self.vae.config.downsampling
         noise = SeededNoise(seeds)
         x_T = noise(torch.empty(len(seeds), self.unet.config.in_channels, side, side, device=self.device))
+        x_T = self.schedule.spread_T * x_T
         denoise = denoiser(self.unet, self.schedule, self.prediction)
         denoise = classifier_free(denoise, self.context(prompts), self.context([negative] * len(seeds)), guidance)
         yield from SAMPLERS[sampler](torch.inference_mode()(denoise), x_T, times, noise=noise)

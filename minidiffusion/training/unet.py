@@ -102,7 +102,8 @@ class UNetTask:
         n = 32
         generator = torch.Generator().manual_seed(0)
         captions = self.data.captions(torch.arange(n) % len(self.data), generator)
-        x_T = torch.randn((n, *self.latents.shape[1:]), generator=generator).to(self.device)
+        noise = torch.randn((n, *self.latents.shape[1:]), generator=generator)
+        x_T = self.schedule.spread_T * noise.to(self.device)
         denoise = denoiser(model, self.schedule, self.training.prediction)
         denoise = classifier_free(denoise, self.context(captions), self.context([""] * n), scale=3.0)
         *_, last = dpm_solver_pp(denoise, x_T, self.schedule.times(20))

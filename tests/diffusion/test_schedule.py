@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -21,6 +23,7 @@ def test_each_family_keeps_its_promise(name):
     alpha, sigma = schedule.alpha, schedule.sigma
     kept = alpha if name == "karras" else alpha + sigma if name == "flow" else alpha**2 + sigma**2
     torch.testing.assert_close(kept, torch.ones(1001, dtype=torch.float64), rtol=0, atol=1e-12)
+    assert schedule.spread_T == pytest.approx(math.sqrt(1 + 80**2) if name == "karras" else 1, rel=1e-12)
 
 
 @pytest.mark.parametrize("name", VARIANCE_PRESERVING)
