@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ class Nursery:
 
     def __init__(self, process: subprocess.Popen):
         self.process = process
-        self.port = self._read("port")
+        self._read("ready")
 
     def start(self, **job) -> int:
         self._write(job)
@@ -29,6 +30,12 @@ class Nursery:
     def wait(self, child: int) -> int:
         self._write({"wait": child})
         return self._read("ended")
+
+    def free_port(self) -> int:
+        """Free a moment ago: ask for it just before it is used, or another process may have taken it."""
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            return free.getsockname()[1]
 
     def _write(self, message: dict) -> None:
         self.process.stdin.write(json.dumps(message) + "\n")

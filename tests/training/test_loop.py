@@ -199,7 +199,7 @@ def test_no_pictures_no_training(tmp_path):
 def test_two_processes_take_the_steps_of_one(nursery, tmp_path):
     recipe = dataclasses.replace(RECIPE, steps=5, log_every=1, sheet_every=0)
     job = {"task": {"noisy": False}, "recipe": dataclasses.asdict(recipe)}
-    torchrun = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(nursery.port)}
+    torchrun = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(nursery.free_port())}
     children = [nursery.start(folder=str(tmp_path / "one"), **job)]
     for rank in ("0", "1"):
         environment = {**torchrun, "RANK": rank, "LOCAL_RANK": rank}
