@@ -196,7 +196,7 @@ def train(told, steps=600):
 def best_v(x_t, t):
     v = torch.empty_like(x_t)
     for k in t.unique():
-        x0_hat, eps_hat = ideal.mixture(*hills, schedule)(x_t[t == k].double(), k + 1)
+        x0_hat, eps_hat, _ = ideal.mixture(*hills, schedule)(x_t[t == k].double(), k + 1)
         v[t == k] = (schedule.alpha[k + 1] * eps_hat - schedule.sigma[k + 1] * x0_hat).float()
     return v
 

@@ -55,16 +55,15 @@ def bound(
     r"""All T + 1 terms, with one draw of noise a step; its mean over data is an unbiased estimate of the bound.
 
     x_0 as the decoder wants it; decoder(x_0, mean, var) -> log p(x_0 | x_1) for each sample, `gaussian` by default.
-    Calls `denoise` T times. Raises ValueError for an unknown variance.
+    variance: "beta", "beta_tilde" or "learned". Calls `denoise` T times. Raises ValueError for another variance.
     """
     terms = []
     for t in range(1, schedule.T + 1):
         times = torch.full((len(x_0),), t, device=x_0.device)
         x_t = forward.sample(schedule, x_0, times, forward.standard_normal_like(x_0, generator))
-        x0_hat, _ = denoise(x_t, torch.tensor(t))
-        terms.append(
-            step_term(schedule, x_0, x_t, times, x0_hat, reverse_variance(schedule, times, x_0, variance), decoder)
-        )
+        x0_hat, _, nu = denoise(x_t, torch.tensor(t))
+        var = reverse_variance(schedule, times, x_0, variance, nu)
+        terms.append(step_term(schedule, x_0, x_t, times, x0_hat, var, decoder))
     return Bound(prior_term(schedule, x_0), torch.stack(terms, dim=1), x_0[0].numel())
 
 
@@ -103,29 +102,17 @@ def gaussian_kl(mean_q: Tensor, var_q: Tensor, mean_p: Tensor, var_p: Tensor) ->
     return 0.5 * (ratio - 1 - ratio.log() + (mean_q - mean_p) ** 2 / var_p)
 
 
-# ------------------------------------------------------------------------------------------------- reverse variances
+def reverse_variance(
+    schedule: Schedule, t: Int[Tensor, "b"], x: Float[Tensor, "b *rest"], choice: str, nu: Tensor | None = None
+) -> Tensor:
+    r"""The variance of p(x_{t-1} | x_t) by `forward.choose_variance`, shaped to multiply x.
 
-
-def reverse_variance(schedule: Schedule, t: Int[Tensor, "b"], x: Float[Tensor, "b *rest"], choice: str) -> Tensor:
-    r"""The variance of p(x_{t-1} | x_t), shaped to multiply x: "beta" or "beta_tilde" (Ho et al. 2020, section 3.2).
-
-    They are right for two extremes: beta if the data are standard normal, and nearly so for any smooth density and
-    short steps; beta_tilde if the data are a single point. At t = 1, beta_tilde is 0; no decoder may be that sure, and
-    beta_1 takes its place.
+    At t = 1, beta_tilde is 0; no decoder may be that sure, and beta_tilde_2 takes its place.
     """
-    beta = forward.at(schedule.beta, t - 1, x)
-    if choice == "beta":
-        return beta
-    if choice == "beta_tilde":
-        sigma_t, sigma_s = forward.at(schedule.sigma, t, x), forward.at(schedule.sigma, t - 1, x)
-        return torch.where((t == 1).reshape(beta.shape), beta, beta * (sigma_s / sigma_t) ** 2)
-    raise ValueError(f"variance is {choice!r}; valid are 'beta' and 'beta_tilde'")
-
-
-def learned_variance(schedule: Schedule, t: Int[Tensor, "b"], nu: Float[Tensor, "b *rest"]) -> Float[Tensor, "b *rest"]:
-    r"""exp(nu log beta + (1 - nu) log beta_tilde): the network says how far (Nichol & Dhariwal 2021, eq. 15)."""
-    beta, tilde = (reverse_variance(schedule, t, nu, choice).log() for choice in ("beta", "beta_tilde"))
-    return torch.exp(nu * beta + (1 - nu) * tilde)
+    beta, sigma = schedule.beta, schedule.sigma
+    beta_tilde = beta * (sigma[:-1] / sigma[1:]) ** 2
+    beta_tilde[0] = beta_tilde[1] if schedule.T > 1 else beta[0]
+    return forward.choose_variance(choice, forward.at(beta, t - 1, x), forward.at(beta_tilde, t - 1, x), nu)
 
 
 # ------------------------------------------------------------------------------------------------- decoders

@@ -68,6 +68,27 @@ def posterior(x_t: Tensor, x_0: Tensor, alpha: Pair, sigma: Pair) -> tuple[Tenso
     return mean, (var_ts * (sigma_s / sigma_t) ** 2).clamp(min=0)  # rounding may leave -1e-9 where it is 0
 
 
+def choose_variance(choice: str, beta: Tensor, beta_tilde: Tensor, nu: Tensor | None = None) -> Tensor:
+    r"""The variance of a *reverse* step, for which there is no one right answer: x_0 is not known.
+
+        beta         right if the data are standard normal, and nearly so for any smooth density and short steps
+        beta_tilde   right if the data are a single point: the variance of `posterior` (Ho et al. 2020, section 3.2)
+        learned      exp(nu log beta + (1 - nu) log beta_tilde) (Nichol & Dhariwal 2021, eq. 15)
+
+    Raises ValueError for another choice, and for "learned" without a nu.
+    """
+    match choice:
+        case "beta":
+            return beta
+        case "beta_tilde":
+            return beta_tilde
+        case "learned":
+            if nu is None:
+                raise ValueError("the variance is to be the learned one, but this denoiser has not learned any")
+            return torch.exp(nu * beta.log() + (1 - nu) * beta_tilde.log())
+    raise ValueError(f"variance is {choice!r}; valid are 'beta', 'beta_tilde' and 'learned'")
+
+
 def standard_normal_like(x: Tensor, generator: torch.Generator | None = None) -> Tensor:
     r"""Noise in the shape, type and place of x."""
     return torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)

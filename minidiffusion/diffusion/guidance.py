@@ -58,12 +58,12 @@ def classifier(
     """
 
     def guided(x_t: Tensor, t: Tensor) -> Prediction:
-        x0_hat, eps_hat = denoise(x_t, t)
+        x0_hat, eps_hat, nu = denoise(x_t, t)
         with torch.enable_grad():
             x = x_t.detach().requires_grad_()
             (gradient,) = torch.autograd.grad(log_prob(x, t).sum(), x)
         alpha, sigma = schedule.alpha[t].to(x_t), schedule.sigma[t].to(x_t)
         pull = scale * sigma * gradient
-        return Prediction(x0=x0_hat + sigma / alpha * pull, eps=eps_hat - pull)
+        return Prediction(x0=x0_hat + sigma / alpha * pull, eps=eps_hat - pull, nu=nu)
 
     return guided

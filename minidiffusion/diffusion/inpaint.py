@@ -32,7 +32,7 @@ def inpaint(
     for i in range(len(times.t) - 1):
         alpha, sigma = times.alpha[i : i + 2], times.sigma[i : i + 2]
         for repeat in range(repeats):
-            x0_hat, _ = denoise(x, times.t[i])
+            x0_hat = denoise(x, times.t[i]).x0
             mean, var = posterior(x, x0_hat, alpha, sigma)
             drawn = mean + var.sqrt() * noise(x)
             x_s = mask * drawn + (1 - mask) * (alpha[1] * known + sigma[1] * noise(x))

@@ -46,7 +46,7 @@ def log_likelihood(
         cos, sin = theta[i].cos().to(u), theta[i].sin().to(u)
 
         def v(u: Tensor) -> Tensor:
-            x0_hat, eps_hat = denoise(u * radius[i].to(u), ts[i])
+            x0_hat, eps_hat, _ = denoise(u * radius[i].to(u), ts[i])
             return cos * eps_hat - sin * x0_hat
 
         return divergence(v, u, signs)

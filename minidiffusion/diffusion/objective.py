@@ -6,6 +6,7 @@ The noise that is added and the noise that is asked for are the same tensor. (In
 the best a network can then do is to answer 0.)
 """
 
+import math
 from collections.abc import Callable
 from typing import Literal
 
@@ -13,8 +14,8 @@ import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
-from . import forward
-from .prediction import KINDS, target
+from . import bound, forward
+from .prediction import KINDS, target, to_prediction
 from .schedule import Schedule
 
 Weighting = Literal["simple", "snr", "min_snr", "vlb"]
@@ -105,3 +106,28 @@ def loss(
     wanted = target(kind, x_0, eps, forward.at(schedule.alpha, t, x_0), forward.at(schedule.sigma, t, x_0))
     error = (network(x_t, t - 1) - wanted).square().flatten(1).mean(dim=1)
     return weight(weighting, kind, schedule, t.cpu()).to(error) * error
+
+
+def hybrid(
+    network: Callable[[Tensor, Tensor], Tensor],
+    schedule: Schedule,
+    x_0: Float[Tensor, "b c *rest"],
+    t: Int[Tensor, "b"],
+    eps: Float[Tensor, "b c *rest"],
+    kind: str = "v",
+    decoder: bound.Decoder | None = None,
+    share: float = 0.001,
+) -> Float[Tensor, "b"]:
+    r"""L_simple + share L_vlb, for a network that learns its variance as well (Nichol & Dhariwal 2021, eq. 16).
+
+    network(x_t, t - 1) -> `b 2c ...`: the answer, and where the variance lies, from -1 (beta_tilde) to 1 (beta). L_vlb
+    is in bits per dimension; it moves the variance only, for the answer is detached there, as in the paper.
+    """
+    x_t = forward.sample(schedule, x_0, t, eps)
+    alpha, sigma = forward.at(schedule.alpha, t, x_0), forward.at(schedule.sigma, t, x_0)
+    answer, width = network(x_t, t - 1).chunk(2, dim=1)
+    simple = (answer - target(kind, x_0, eps, alpha, sigma)).square().flatten(1).mean(dim=1)
+    x0_hat = to_prediction(kind, answer.detach(), x_t, alpha, sigma).x0
+    var = bound.reverse_variance(schedule, t, x_0, "learned", nu=(width + 1) / 2)
+    nats = schedule.T * bound.step_term(schedule, x_0, x_t, t, x0_hat, var, decoder)
+    return simple + share * nats / (x_0[0].numel() * math.log(2))

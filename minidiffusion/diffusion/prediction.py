@@ -28,10 +28,14 @@ KINDS: tuple[str, ...] = get_args(Kind)
 
 
 class Prediction(NamedTuple):
-    r"""What a denoiser believes: the clean picture and the noise in x_t. Both have the shape of x_t."""
+    r"""What a denoiser believes: the clean picture and the noise in x_t, each in the shape of x_t.
+
+    nu says how wide the reverse step is, from 0 (beta-tilde) to 1 (beta), for networks that have learnt it.
+    """
 
     x0: Tensor
     eps: Tensor
+    nu: Tensor | None = None
 
 
 def target(kind: str, x_0: Tensor, eps: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
@@ -73,18 +77,25 @@ def to_prediction(kind: str, output: Tensor, x_t: Tensor, alpha: Tensor, sigma: 
 
 def convert(source: str, to: str, output: Tensor, x_t: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
     r"""An answer of the kind `source` as the answer that a network of the kind `to` would have given."""
-    return target(to, *to_prediction(source, output, x_t, alpha, sigma), alpha, sigma)
+    x0, eps, _ = to_prediction(source, output, x_t, alpha, sigma)
+    return target(to, x0, eps, alpha, sigma)
 
 
 def denoiser(network: Callable[..., Tensor], schedule: Schedule, kind: str) -> Callable[..., Prediction]:
     r"""The one adapter between a network and a sampler: denoise(x_t, t, context) -> Prediction.
 
-    t counts 0..T with 0 clean; Stable Diffusion's network counts its T noisy times 0..T-1, hence the t - 1.
+    t counts 0..T with 0 clean; Stable Diffusion's network counts its T noisy times 0..T-1, hence the t - 1. A network
+    that answers with twice the channels of x_t has learnt its variance: the second half, from -1 to 1, is nu.
     """
 
     def denoise(x_t: Tensor, t: Tensor, context: Tensor | None = None) -> Prediction:
         times = t.expand(len(x_t)).to(x_t.device)
         output = network(x_t, times - 1) if context is None else network(x_t, times - 1, context)
-        return to_prediction(kind, output, x_t, at(schedule.alpha, times, x_t), at(schedule.sigma, times, x_t))
+        nu = None
+        if output.shape[1] == 2 * x_t.shape[1]:
+            output, width = output.chunk(2, dim=1)
+            nu = (width + 1) / 2
+        alpha, sigma = at(schedule.alpha, times, x_t), at(schedule.sigma, times, x_t)
+        return to_prediction(kind, output, x_t, alpha, sigma)._replace(nu=nu)
 
     return denoise

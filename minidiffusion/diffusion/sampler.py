@@ -21,7 +21,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .forward import posterior, standard_normal_like, transition
+from .forward import choose_variance, posterior, standard_normal_like, transition
 from .prediction import Prediction
 from .schedule import Times
 
@@ -52,16 +52,14 @@ def ddpm(
     r"""Ancestral sampling: draw x_s from q(x_s | x_t, x0_hat) (Ho et al. 2020, algorithm 2).
 
     x: `b ...`; noise(x) draws fresh noise in the shape of x. Needs many steps (hundreds) to be good. The variance is
-    that of q, "beta_tilde", or the larger "beta" (section 3.2 there). Raises ValueError for another.
+    that of q, "beta_tilde", or the larger "beta" (section 3.2 there), or where the network says that it lies between
+    them, "learned". Raises ValueError for another, and if the network says nothing.
     """
-    if variance not in ("beta_tilde", "beta"):
-        raise ValueError(f"variance is {variance!r}; valid are 'beta_tilde' and 'beta'")
     for i in range(len(times.t) - 1):
         alpha, sigma = times.alpha[i : i + 2], times.sigma[i : i + 2]
-        x0_hat, _ = denoise(x, times.t[i])
-        mean, var = posterior(x, x0_hat, alpha, sigma)
-        if variance == "beta" and sigma[1] > 0:
-            _, var = transition(alpha, sigma)
+        x0_hat, _, nu = denoise(x, times.t[i])
+        mean, tilde = posterior(x, x0_hat, alpha, sigma)
+        var = choose_variance(variance, transition(alpha, sigma)[1], tilde, nu) if sigma[1] > 0 else tilde
         x = mean + var.sqrt() * noise(x)
         yield Step(i, int(times.t[i + 1]), x, x0_hat)
 
@@ -105,7 +103,7 @@ def predictor_corrector(
 
 def _reverse_sde(denoise: Denoise, x: Tensor, times: Times, i: int, noise: Noise) -> tuple[Tensor, Tensor]:
     r"""(x_s, x0_hat) of one Euler-Maruyama step. The step to sigma = 0 has no noise to add, and goes to x0_hat."""
-    x0_hat, eps_hat = denoise(x, times.t[i])
+    x0_hat, eps_hat, _ = denoise(x, times.t[i])
     if times.sigma[i + 1] == 0:
         return x0_hat, x0_hat
     factor, beta = transition(times.alpha[i : i + 2], times.sigma[i : i + 2])
@@ -127,7 +125,7 @@ def ddim(
     """
     for i in range(len(times.t) - 1):
         (alpha_t, alpha_s), (sigma_t, sigma_s) = times.alpha[i : i + 2], times.sigma[i : i + 2]
-        x0_hat, eps_hat = denoise(x, times.t[i])
+        x0_hat, eps_hat, _ = denoise(x, times.t[i])
         spread = eta * sigma_s / sigma_t * (1 - (alpha_t / alpha_s) ** 2).sqrt()
         x = alpha_s * x0_hat + (sigma_s**2 - spread**2).clamp(min=0).sqrt() * eps_hat
         if eta > 0:
@@ -151,7 +149,7 @@ def heun(denoise: Denoise, x: Tensor, times: Times, *, noise: Noise = standard_n
     signal at t, no noise at s) Euler's step stands.
     """
     for i in range(len(times.t) - 1):
-        x0_hat, eps_hat = denoise(x, times.t[i])
+        x0_hat, eps_hat, _ = denoise(x, times.t[i])
         alpha_t, sigma_s = times.alpha[i], times.sigma[i + 1]
         if alpha_t > 0 and sigma_s > 0:
             ahead = times.alpha[i + 1] * x0_hat + sigma_s * eps_hat
@@ -172,7 +170,7 @@ def plms(denoise: Denoise, x: Tensor, times: Times, *, noise: Noise = standard_n
     """
     past: list[Tensor] = []
     for i in range(len(times.t) - 1):
-        x0_hat, eps_hat = denoise(x, times.t[i])
+        x0_hat, eps_hat, _ = denoise(x, times.t[i])
         past = [eps_hat, *past[:3]]
         if i == 0 and times.sigma[1] > 0:
             ahead = times.alpha[1] * x0_hat + times.sigma[1] * eps_hat
@@ -198,7 +196,7 @@ def dpm_solver_pp(denoise: Denoise, x: Tensor, times: Times, *, noise: Noise = s
     h = lam.diff()
     x0_before = None
     for i in range(len(times.t) - 1):
-        x0_hat, _ = denoise(x, times.t[i])
+        x0_hat = denoise(x, times.t[i]).x0
         if x0_before is None or torch.isinf(h[i]):
             D = x0_hat
         else:

@@ -12,7 +12,6 @@ from minidiffusion.diffusion.bound import (
     discretised,
     gaussian,
     gaussian_kl,
-    learned_variance,
     prior_term,
     reverse_variance,
     step_term,
@@ -87,12 +86,14 @@ def test_each_term_is_the_vlb_weight_times_the_error_of_x_0():
 def test_learned_variances_lie_between_the_two():
     schedule, t, x = make_schedule("cosine", 100), torch.tensor([1, 2, 50, 100]), rand(4, 3)
     beta, tilde = (reverse_variance(schedule, t, x, choice).expand_as(x) for choice in ("beta", "beta_tilde"))
-    torch.testing.assert_close(learned_variance(schedule, t, torch.ones_like(x)), beta)
-    torch.testing.assert_close(learned_variance(schedule, t, torch.zeros_like(x)), tilde)
-    middle = learned_variance(schedule, t, torch.full_like(x, 0.5))
-    torch.testing.assert_close(middle, (beta * tilde).sqrt())
-    with pytest.raises(ValueError, match="'beta' and 'beta_tilde'"):
+    for nu, expected in ((1.0, beta), (0.0, tilde), (0.5, (beta * tilde).sqrt())):
+        got = reverse_variance(schedule, t, x, "learned", torch.full_like(x, nu))
+        torch.testing.assert_close(got, expected, rtol=1e-12, atol=0)
+    assert (tilde > 0).all()  # also at t = 1, where beta_tilde is 0
+    with pytest.raises(ValueError, match="'beta_tilde' and 'learned'"):
         reverse_variance(schedule, t, x, "small")
+    with pytest.raises(ValueError, match="has not learned any"):
+        reverse_variance(schedule, t, x, "learned")
 
 
 # ------------------------------------------------------------------------------------------------ the whole

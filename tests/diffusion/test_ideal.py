@@ -15,7 +15,7 @@ def test_the_score_of_the_noised_mixture_is_the_predicted_noise(name, t):
     x_t = alpha * mixture.sample(100, torch.Generator().manual_seed(t)) + sigma * torch.randn(
         100, 2, dtype=torch.float64
     )
-    x0_hat, eps_hat = ideal.mixture(*mixture, schedule)(x_t, torch.tensor(t))
+    x0_hat, eps_hat, _ = ideal.mixture(*mixture, schedule)(x_t, torch.tensor(t))
     torch.testing.assert_close(-eps_hat / sigma, mixture.noised(alpha, sigma).score(x_t))
     torch.testing.assert_close(alpha * x0_hat + sigma * eps_hat, x_t)
 
@@ -45,7 +45,7 @@ def test_a_posterior_mean_by_hand():
     schedule = make_schedule("linear")
     data, x_t = torch.tensor([[-1.0], [1.0]], dtype=torch.float64), torch.tensor([[0.3]], dtype=torch.float64)
     alpha, sigma = schedule.alpha[500], schedule.sigma[500]
-    x0_hat, eps_hat = ideal.finite_data(data, schedule)(x_t, torch.tensor(500))
+    x0_hat, eps_hat, _ = ideal.finite_data(data, schedule)(x_t, torch.tensor(500))
     torch.testing.assert_close(x0_hat, torch.tanh(alpha * x_t / sigma**2))
     torch.testing.assert_close(alpha * x0_hat + sigma * eps_hat, x_t)
 

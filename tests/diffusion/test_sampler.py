@@ -99,7 +99,7 @@ def test_for_standard_normal_data_beta_is_the_right_variance_and_beta_tilde_too_
     ends = {v: [*ddpm(denoise, x_T, times64(10), variance=v, noise=noise_from(1))] for v in ("beta", "beta_tilde")}
     assert ends["beta"][-2].x.std() == pytest.approx(1, abs=4 / math.sqrt(40_000))
     assert ends["beta_tilde"][-2].x.std() < 0.95
-    with pytest.raises(ValueError, match="'beta_tilde' and 'beta'"):
+    with pytest.raises(ValueError, match="'beta_tilde' and 'learned'"):
         next(ddpm(denoise, x_T, times64(10), variance="small"))
 
 

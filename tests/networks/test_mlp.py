@@ -29,7 +29,7 @@ def test_a_few_hundred_steps_come_near_the_best_possible_loss_but_not_without_th
     def ideal_v(x_t, times):
         answers = torch.empty_like(x_t)
         for k in times.unique():
-            x0_hat, eps_hat = best(x_t[times == k].double(), k + 1)
+            x0_hat, eps_hat, _ = best(x_t[times == k].double(), k + 1)
             answers[times == k] = (SCHEDULE.alpha[k + 1] * eps_hat - SCHEDULE.sigma[k + 1] * x0_hat).float()
         return answers
 

@@ -1,0 +1,23 @@
+r"""Figures for the lessons. The only room that imports matplotlib.
+
+Every function returns a matplotlib Figure that pyplot has already forgotten: a notebook shows it once, as the value of
+the cell, and nothing piles up in memory. Colour-blind eyes tell the colours apart as well (Okabe & Ito 2008, viridis).
+"""
+
+from .base import pixels
+from .pictures import compare, grid, prompt_path, strip
+from .plots import arrows, destruction, lines, scatter
+from .source import show_source
+
+__all__ = [
+    "arrows",
+    "compare",
+    "destruction",
+    "grid",
+    "lines",
+    "pixels",
+    "prompt_path",
+    "scatter",
+    "show_source",
+    "strip",
+]

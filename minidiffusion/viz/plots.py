@@ -1,0 +1,68 @@
+r"""Lines, clouds of points, fields of arrows, and a picture's way to noise."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from .base import BLUE, VERMILION, Image, bare, curves, done, pixels
+
+
+def lines(x: np.ndarray | Tensor, ys: Mapping[str, np.ndarray | Tensor], title: str, xlabel: str = "t") -> Figure:
+    r"""One plot of `curves`."""
+    figure, ax = plt.subplots(figsize=(5, 2.6), layout="constrained")
+    curves(ax, x, ys, title, xlabel)
+    return done(figure)
+
+
+def scatter(clouds: Sequence[Tensor], titles: Sequence[str], side: float = 1.6, limit: float = 3.0) -> Figure:
+    r"""Clouds of points in the plane, `n 2` each, side by side on the same axes."""
+    size = (side * len(clouds), 1.2 * side)
+    figure, axes = plt.subplots(1, len(clouds), figsize=size, squeeze=False, layout="constrained")
+    for ax, cloud, title in zip(axes[0], clouds, titles, strict=True):
+        ax.plot(*np.asarray(cloud).T, ".", markersize=1, color=BLUE)
+        ax.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
+        ax.set_title(title, fontsize=9)
+        ax.tick_params(labelsize=7)
+    return done(figure)
+
+
+def arrows(
+    points: Tensor, fields: Sequence[Tensor], log_probs: Sequence[Callable[[Tensor], Tensor]], titles: Sequence[str]
+) -> Figure:
+    r"""Vector fields at the points `n 2`, each over its density. Four times as strong is drawn twice as long."""
+    figure, axes = plt.subplots(1, len(fields), figsize=(2.6 * len(fields), 2.8), squeeze=False, layout="constrained")
+    limit = points.abs().max().item()
+    side = torch.linspace(-limit, limit, 120, dtype=points.dtype)
+    y, x = torch.meshgrid(side, side, indexing="ij")
+    for ax, field, log_prob, title in zip(axes[0], fields, log_probs, titles, strict=True):
+        density = log_prob(torch.stack([x.flatten(), y.flatten()], dim=1)).exp().reshape(x.shape)
+        ax.imshow(density.numpy(), extent=(-limit, limit, -limit, limit), origin="lower", cmap="Blues")
+        shown = field / field.norm(dim=1, keepdim=True).sqrt()
+        ax.quiver(*points.T.numpy(), *shown.T.numpy(), color=VERMILION, width=0.006)
+        ax.set_title(title, fontsize=9)
+        ax.tick_params(labelsize=7)
+    return done(figure)
+
+
+def destruction(
+    images: Sequence[Image], times: Sequence[int], alpha_bar: Mapping[str, Tensor], snr: Mapping[str, Tensor]
+) -> Figure:
+    r"""A picture on its way to noise, and below it why: how much signal each schedule keeps (`T+1` values each)."""
+    figure = plt.figure(figsize=(1.35 * len(images), 4.2), layout="constrained")
+    top, bottom = figure.add_gridspec(2, 1, height_ratios=[1.35, 2.4])
+    row = top.subgridspec(1, len(images))
+    for column, (image, t) in enumerate(zip(images, times, strict=True)):
+        ax = bare(figure.add_subplot(row[column]))
+        ax.imshow(pixels(image), interpolation="nearest")
+        ax.set_title(f"t = {t}", fontsize=9)
+    left, right = bottom.subgridspec(1, 2)
+    t = np.arange(len(next(iter(alpha_bar.values()))))
+    curves(figure.add_subplot(left), t, alpha_bar, "alpha_bar: the share of the variance that is signal")
+    within = {name: y.where((y < 1e4) & (y > 1e-4), torch.nan) for name, y in snr.items()}
+    ax = curves(figure.add_subplot(right), t, within, "signal-to-noise ratio alpha^2 / sigma^2", log=True)
+    ax.axhline(1, color="grey", linewidth=0.8)
+    return done(figure)
