@@ -38,8 +38,8 @@ class ResNet(nn.Module):
         self.blocks = nn.ModuleList([ResnetBlock(c, c, config.groups, 1e-5, 4 * c) for _ in range(config.depth)])
         self.conv_norm_out = GroupNorm(config.groups, c, eps=1e-5, silu=True)
         self.conv_out = nn.Conv2d(c, config.out_channels, 3, padding=1)
-        nn.init.zeros_(self.conv_out.weight)  # the first answer is 0: no worse than knowing nothing
-        nn.init.zeros_(self.conv_out.bias)
+        for parameter in self.conv_out.parameters():
+            nn.init.zeros_(parameter)  # the first answer is 0: no worse than knowing nothing
 
     def forward(self, x_t: Float[Tensor, "b c h w"], t: Tensor) -> Float[Tensor, "b out h w"]:
         time = self.time_embedding(sinusoidal_embedding(t, self.config.channels))
