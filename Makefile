@@ -66,6 +66,9 @@ weights: $(VENV)/.for-imagine  ## train every network again, then evaluate (hour
 	$(BIN)/minidiffusion train unet --out $(WEIGHTS) --resume
 	$(BIN)/minidiffusion evaluate --weights $(WEIGHTS) --out $(WEIGHTS)/evaluation.json --sheet $(WEIGHTS)/sheet.png > $(WEIGHTS)/evaluation.md
 	$(BIN)/python -m minidiffusion.training.card $(WEIGHTS)
+	$(BIN)/minidiffusion train digits --out $(WEIGHTS)/digits --resume
+	$(BIN)/python benchmarks/digits.py --weights $(WEIGHTS)/digits > $(WEIGHTS)/digits/evaluation.md
+	$(BIN)/python -m minidiffusion.training.card $(WEIGHTS)/digits
 
 # Can the pins be installed elsewhere? uv reads package metadata only and downloads no wheel.
 PLATFORMS := x86_64-unknown-linux-gnu aarch64-unknown-linux-gnu x86_64-pc-windows-msvc aarch64-apple-darwin

@@ -107,15 +107,23 @@ def quoted(text: str) -> str:
 
 
 def train(arguments: Sequence[str]) -> None:
+    from minidiffusion.data.digits import digits
     from minidiffusion.data.folder import PictureFolder
     from minidiffusion.picturebook.dataset import PictureBook
-    from minidiffusion.training.recipes import CLIPTraining, JudgeTraining, UNetTraining, VAETraining, run
+    from minidiffusion.training.recipes import (
+        CLIPTraining,
+        DigitsTraining,
+        JudgeTraining,
+        UNetTraining,
+        VAETraining,
+        run,
+    )
 
     @dataclass(frozen=True)
     class Train:
         r"""Train one network: first the vae and clip, in any order, then the unet, which builds on both.
 
-        The judge stands apart; it is needed to evaluate.
+        The judge stands apart; it is needed to evaluate. So do the digits, a model small enough for exact likelihoods.
         """
 
         network: (
@@ -123,6 +131,7 @@ def train(arguments: Sequence[str]) -> None:
             | Annotated[CLIPTraining, tyro.conf.subcommand("clip")]
             | Annotated[UNetTraining, tyro.conf.subcommand("unet")]
             | Annotated[JudgeTraining, tyro.conf.subcommand("judge")]
+            | Annotated[DigitsTraining, tyro.conf.subcommand("digits")]
         )
         out: Path = Path("weights")
         """The folder of the weights. Finished networks are read from it and written to it."""
@@ -137,9 +146,15 @@ def train(arguments: Sequence[str]) -> None:
 
     options = parse(Train, "train", arguments)
     use_threads(options.threads)
-    if options.data is not None and isinstance(options.network, JudgeTraining):
-        raise ValueError("The judge learns from the attributes of the picture book; --data has none.")
-    data = PictureBook(options.pictures) if options.data is None else PictureFolder(options.data)
+    match options.network:
+        case JudgeTraining() if options.data is not None:
+            raise ValueError("The judge learns from the attributes of the picture book; --data has none.")
+        case DigitsTraining() if options.data is not None:
+            raise ValueError("The digits are trained on the digits that come with minidiffusion; --data has none.")
+        case DigitsTraining():
+            data, _ = digits()
+        case _:
+            data = PictureBook(options.pictures) if options.data is None else PictureFolder(options.data)
     run(options.network, data, options.out, options.resume)
     print(f"The weights are in {options.out}.")
 

@@ -58,8 +58,8 @@ MUTANTS = [
     Mutant(
         "noise at the last step",
         DIFFUSION + "sampler.py",
-        'if variance == "beta" and sigma[1] > 0:',
-        'if variance == "beta":',
+        "tilde, nu) if sigma[1] > 0 else tilde",
+        "tilde, nu)",
         "tests/diffusion/test_sampler.py::test_ddpm_ends_without_noise_whatever_its_variance",
     ),
     Mutant(
@@ -103,6 +103,20 @@ MUTANTS = [
         ".masked_fill(x_0 > 1 - half, torch.inf)",
         "",
         "tests/diffusion/test_bound.py::test_the_decoder_is_a_distribution_over_the_256_greys",
+    ),
+    Mutant(
+        "the bound moves the answer as well",
+        DIFFUSION + "objective.py",
+        "answer.detach()",
+        "answer",
+        "tests/diffusion/test_objective.py::test_the_bound_moves_the_variance_only",
+    ),
+    Mutant(
+        "the learned variance is upside down",
+        DIFFUSION + "forward.py",
+        "torch.exp(nu * beta.log() + (1 - nu) * beta_tilde.log())",
+        "torch.exp((1 - nu) * beta.log() + nu * beta_tilde.log())",
+        "tests/diffusion/test_sampler.py::test_a_learned_variance_lies_between_the_two",
     ),
     Mutant(
         "the divergence has the wrong sign",

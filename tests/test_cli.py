@@ -275,7 +275,7 @@ def test_help_names_the_commands_and_their_options(run):
     options = "PROMPT --seed --n --steps --guidance --no --sampler --out --weights --threads"
     assert status == 0 and all(f"{option} " in out for option in options.split())
     status, out, _ = run("train", "--help")
-    assert status == 0 and all(network in out for network in ("vae", "clip", "unet", "judge"))
+    assert status == 0 and all(network in out for network in ("vae", "clip", "unet", "judge", "digits"))
     assert run("--version") == (0, minidiffusion.__version__ + "\n", "")
 
 
@@ -322,6 +322,7 @@ def test_training_on_ones_own_pictures_ends_in_weights_that_draw(run, tmp_path):
 def test_trainings_that_cannot_be_are_refused(run):
     assert_refused(run("train", "vae", "--data", "nowhere"), 2, "nowhere is not a folder")
     assert_refused(run("train", "judge", "--data", "nowhere"), 2, "--data has none")
+    assert_refused(run("train", "digits", "--data", "nowhere"), 2, "--data has none")
     assert_refused(run("train", "unet", "--pictures", "0"), 2, "at least 1 picture")
     for arguments in (["vae", "--recipe.lr", "nan"], ["vea"], ["vae", "--recipe.steps", "0"], []):
         status, _, err = run("train", *arguments)

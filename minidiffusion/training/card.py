@@ -13,9 +13,7 @@ from pathlib import Path
 
 from minidiffusion.checkpoint import CheckpointError, explained, file_hash, write_atomically
 
-LIMITS = """\
-## Limits
-
+PICTUREBOOK_LIMITS = """\
 The model knows the picture book and nothing else: twelve subjects, one to a picture, at 64 x 64 pixels. Words from
 outside are named by `minidiffusion imagine` and otherwise ignored. It has no notion of counting, of relations between
 things, or of text in pictures. All training pictures were drawn by this repository's own program, so no photograph and
@@ -23,11 +21,24 @@ nobody's art is in it. The judge that gives the marks was trained on the same dr
 world only.
 """
 
+DIGITS_LIMITS = """\
+The model knows handwritten digits of 8 x 8 pixels, and cannot be asked for a certain one. It was made so small that its
+likelihood can be computed in seconds; its pictures prove nothing about larger models. The digits are those of
+E. Alpaydin and C. Kaynak (1998), UCI Machine Learning Repository, licence CC BY 4.0.
+"""
+
+KINDS = {
+    "picturebook": (("judge", "vae", "clip", "unet"), "`minidiffusion evaluate`", PICTUREBOOK_LIMITS),
+    "digits": (("digits",), "`python benchmarks/digits.py`", DIGITS_LIMITS),
+}
+
 
 def card(weights: Path) -> str:
     r"""The card's text. Raises CheckpointError if a training, the evaluation or a network is missing."""
+    kind = "digits" if (weights / "training" / "digits").exists() else "picturebook"
+    networks, examination, limits = KINDS[kind]
     lines = [
-        "# Weights: picturebook",
+        f"# Weights: {kind}",
         "",
         "Made by `make weights`, from nothing but this repository. This page is made by",
         "`python -m minidiffusion.training.card`.",
@@ -38,7 +49,7 @@ def card(weights: Path) -> str:
         "|---|---|---|---|---|---|---|---|",
     ]
     settings = {}
-    for name in ("judge", "vae", "clip", "unet"):
+    for name in networks:
         run = json.loads(read(weights / "training" / name / "summary.json"))
         settings[name] = run["settings"]
         recipe = run["recipe"]
@@ -49,9 +60,9 @@ def card(weights: Path) -> str:
         )
     lines += ["", "The whole recipe, as the trainings recorded it:", "", "```json"]
     lines += [json.dumps(settings, indent=1), "```", "", "## Examination", ""]
-    lines += ["Of `minidiffusion evaluate`; every figure stands beside its yardstick.", ""]
+    lines += [f"Of {examination}; every figure stands beside its yardstick.", ""]
     lines += [read(weights / "evaluation.md")]
-    lines += ["", LIMITS, "## Files", "", "| file | bytes | SHA-256 |", "|---|---|---|"]
+    lines += ["", "## Limits", "", limits, "## Files", "", "| file | bytes | SHA-256 |", "|---|---|---|"]
     for path in sorted([*weights.glob("*.json"), *weights.glob("*.safetensors")]):
         lines.append(f"| {path.name} | {path.stat().st_size} | `{file_hash(path)}` |")
     return "\n".join(lines) + "\n"

@@ -4,20 +4,24 @@ The network learns the variance of the reverse step as well: most pixels of a di
 ink or paper, and a step that treats both alike wastes bits (`diffusion.bound`).
 """
 
+import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import PIL.Image
 import torch
+import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from minidiffusion.checkpoint import save_model
-from minidiffusion.data.digits import GREYS, digits
+from minidiffusion.checkpoint import file_hash, load_model, save_model, write_atomically
+from minidiffusion.data.digits import GREYS
 from minidiffusion.diffusion import objective
 from minidiffusion.diffusion.bound import discretised
-from minidiffusion.diffusion.prediction import Kind, denoiser
+from minidiffusion.diffusion.prediction import Kind, Prediction, denoiser
 from minidiffusion.diffusion.sampler import heun
-from minidiffusion.diffusion.schedule import Name, make_schedule
+from minidiffusion.diffusion.schedule import Name, Schedule, make_schedule
 from minidiffusion.networks.resnet import ResNet, ResNetConfig
 
 from .loop import Recipe
@@ -28,21 +32,34 @@ from .sheet import picture_sheet
 class DigitsTraining:
     r"""Everything that decides how the denoiser of digits turns out."""
 
-    recipe: Recipe = Recipe(steps=2500, batch=64, lr=2e-3, warmup=100, weight_decay=0.0, ema=0.998, log_every=50)
+    recipe: Recipe = Recipe(
+        steps=3500, batch=64, lr=6e-3, warmup=100, weight_decay=0.0, ema=0.998, log_every=100, sheet_every=3500
+    )
     model: ResNetConfig = ResNetConfig()
     schedule: Name = "sigmoid"
     T: int = 100
     prediction: Kind = "v"
     share: float = 0.1
+    """What the variational bound counts beside the simple loss (`objective.hybrid`)."""
+
+
+SHIPPED = Path(__file__).parents[1] / "weights" / "digits"
+
+
+def trained_digits(folder: Path = SHIPPED) -> tuple[Callable[[Tensor, Tensor], Prediction], Schedule]:
+    r"""(the trained denoiser, its schedule), as shipped or from the folder of a training. Raises CheckpointError."""
+    network = load_model(folder, "digits", ResNetConfig, ResNet).eval().requires_grad_(False)
+    index = json.loads((folder / "model.json").read_text())
+    schedule = make_schedule(index["schedule"], index["T"])
+    return denoiser(network, schedule, index["prediction"]), schedule
 
 
 class DigitsTask:
-    r"""The denoiser of the 1,500 digits for training; the finished weights go to the folder `weights`."""
+    r"""The denoiser of `data`, pictures of digits; the finished weights go to the folder `weights`."""
 
-    def __init__(self, training: DigitsTraining, weights: Path):
-        self.training, self.weights = training, weights
+    def __init__(self, training: DigitsTraining, data: Float[Tensor, "n 1 8 8"], weights: Path):
+        self.training, self.data, self.weights = training, data, weights
         self.settings = {"task": "digits", **asdict(training)}
-        self.data = digits()[0]
         self.schedule = make_schedule(training.schedule, training.T)
         torch.manual_seed(training.recipe.seed)
         self.model = ResNet(training.model)
@@ -65,14 +82,23 @@ class DigitsTask:
         return losses.mean(), {}
 
     def sheet(self, model: nn.Module) -> PIL.Image.Image:
-        r"""64 digits, drawn from fixed noise."""
+        r"""64 digits, ink on paper, drawn from fixed noise."""
         x_T = torch.randn(64, *self.data.shape[1:], generator=torch.Generator().manual_seed(0))
         denoise = denoiser(model, self.schedule, self.training.prediction)
         *_, last = heun(denoise, x_T.to(next(model.parameters()).device), self.schedule.times(20))
-        return picture_sheet(-last.x.repeat(1, 3, 1, 1), columns=16)
+        framed = F.pad(-last.x, (1, 1, 1, 1), value=1.0)
+        return picture_sheet(framed.repeat(1, 3, 1, 1), columns=16).resize((960, 240), PIL.Image.Resampling.NEAREST)
 
     def after_step(self) -> None:
         pass
 
     def save(self, folder: Path, model: nn.Module) -> None:
         save_model(self.weights, "digits", model, self.training.model, dtype=torch.float16)
+        names = ("digits.json", "digits.safetensors")
+        index = {
+            "schedule": self.training.schedule,
+            "T": self.training.T,
+            "prediction": self.training.prediction,
+            "sha256": {name: file_hash(self.weights / name) for name in names},
+        }
+        write_atomically(self.weights / "model.json", (json.dumps(index, indent=2) + "\n").encode())

@@ -6,20 +6,29 @@ The defaults are the shipped recipe: `make weights` runs them as they stand.
 
 from pathlib import Path
 
+from torch import Tensor
+
 from minidiffusion.data.captioned import CaptionedPictures
 
 from .clip import CLIPTask, CLIPTraining
+from .digits import DigitsTask, DigitsTraining
 from .judge import JudgeTask, JudgeTraining
 from .loop import run_with_progress, train
 from .unet import UNetTask, UNetTraining
 from .vae import VAETask, VAETraining
 
-Training = VAETraining | CLIPTraining | JudgeTraining | UNetTraining
+Training = VAETraining | CLIPTraining | JudgeTraining | UNetTraining | DigitsTraining
 
-TASKS = {VAETraining: VAETask, CLIPTraining: CLIPTask, JudgeTraining: JudgeTask, UNetTraining: UNetTask}
+TASKS = {
+    VAETraining: VAETask,
+    CLIPTraining: CLIPTask,
+    JudgeTraining: JudgeTask,
+    UNetTraining: UNetTask,
+    DigitsTraining: DigitsTask,
+}
 
 
-def run(training: Training, data: CaptionedPictures, weights: Path, resume: bool = False) -> None:
+def run(training: Training, data: CaptionedPictures | Tensor, weights: Path, resume: bool = False) -> None:
     r"""Train to the end, with a progress bar. The finished network goes to the folder `weights`.
 
     Log, sheets and the checkpoint to resume from go to `weights`/training/NAME. Raises what `loop.train` raises.

@@ -1,7 +1,9 @@
+import math
+
 import pytest
 import torch
 
-from minidiffusion.diffusion import forward, objective
+from minidiffusion.diffusion import bound, forward, objective
 from minidiffusion.diffusion.prediction import KINDS, convert
 from minidiffusion.diffusion.schedule import make_schedule
 
@@ -84,6 +86,40 @@ def test_unknown_weightings_are_refused():
         objective.weight("snr2", "v", schedule, t)
     with pytest.raises(ValueError, match="eps, x0, v, score, velocity"):
         objective.weight("snr", "noise", schedule, t)
+
+
+# ------------------------------------------------------------------------------------------------ hybrid
+
+
+def test_the_hybrid_loss_is_the_simple_one_and_a_share_of_the_bound():
+    # Given each time once, the mean of T * term over t is the sum of all terms.
+    schedule, share = make_schedule("cosine", 20), 0.25
+    generator = torch.Generator().manual_seed(0)
+    x_0, eps, answer, width = torch.randn(4, 20, 3, 2, dtype=torch.float64, generator=generator)
+    t, width = torch.arange(1, 21), width.tanh()
+    network = lambda *_: torch.cat([answer, width], dim=1)  # noqa: E731
+    got = objective.hybrid(network, schedule, x_0, t, eps, "v", share=share)
+    simple = objective.loss(lambda *_: answer, schedule, x_0, t, eps, "v")
+    alpha, sigma = schedule.alpha[t, None, None], schedule.sigma[t, None, None]
+    x_t = alpha * x_0 + sigma * eps
+    beta, earlier = schedule.beta[t - 1, None, None], schedule.sigma[t - 1, None, None]
+    tilde = beta * (earlier / sigma) ** 2
+    tilde[0] = tilde[1]
+    var = torch.exp(beta.log() * (1 + width) / 2 + tilde.log() * (1 - width) / 2)
+    terms = bound.step_term(schedule, x_0, x_t, t, alpha * x_t - sigma * answer, var)
+    torch.testing.assert_close(got - simple, share * 20 * terms / (6 * math.log(2)))
+
+
+def test_the_bound_moves_the_variance_only():
+    schedule, generator = make_schedule("cosine", 20), torch.Generator().manual_seed(0)
+    x_0, eps, output = (torch.randn(20, c, 2, dtype=torch.float64, generator=generator) for c in (3, 3, 6))
+    output.requires_grad_()
+    t = torch.arange(1, 21)
+    (both,) = torch.autograd.grad(objective.hybrid(lambda *_: output, schedule, x_0, t, eps).sum(), output)
+    simple = objective.loss(lambda *_: output[:, :3], schedule, x_0, t, eps, "v").sum()
+    (alone,) = torch.autograd.grad(simple, output)
+    torch.testing.assert_close(both[:, :3], alone[:, :3])
+    assert both[:, 3:].abs().min() > 0
 
 
 # ------------------------------------------------------------------------------------------------ times

@@ -73,6 +73,16 @@ def test_the_network_counts_from_0_and_sees_one_time_a_sample():
     assert [t.tolist() for t in seen] == [[999] * 4, [0] * 4]
 
 
+def test_an_answer_of_twice_the_channels_says_how_wide_the_step_is():
+    schedule, x_t, t = make_schedule("cosine", 10), torch.randn(2, 3, 4), torch.tensor(7)
+    answer, width = torch.randn(2, 2, 3, 4)
+    plain = denoiser(lambda *_: answer, schedule, "v")(x_t, t)
+    wide = denoiser(lambda *_: torch.cat([answer, width], dim=1), schedule, "v")(x_t, t)
+    assert plain.nu is None
+    assert torch.equal(wide.x0, plain.x0) and torch.equal(wide.eps, plain.eps)
+    torch.testing.assert_close(wide.nu, (width + 1) / 2)
+
+
 def test_unknown_kinds_are_refused():
     with pytest.raises(ValueError, match="eps, x0, v, score, velocity"):
         target("noise", torch.ones(1), torch.ones(1), torch.ones(1), torch.ones(1))

@@ -89,6 +89,20 @@ def test_ddpm_ends_without_noise_whatever_its_variance(variance):
     torch.testing.assert_close(last.x, last.x0_hat, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("nu, same_as", [(0.0, "beta_tilde"), (1.0, "beta")])
+def test_a_learned_variance_lies_between_the_two(nu, same_as):
+    def ends(variance):
+        def denoise(x, t):
+            return ideal_of_a_gaussian(x, t)._replace(nu=torch.full_like(x, nu))
+
+        x_T = torch.ones(5, 1, dtype=torch.float64)
+        return [step.x for step in ddpm(denoise, x_T, times64(7), variance=variance, noise=noise_from(0))]
+
+    torch.testing.assert_close(ends("learned"), ends(same_as), rtol=1e-9, atol=1e-9)
+    with pytest.raises(ValueError, match="has not learned any"):
+        next(ddpm(ideal_of_a_gaussian, torch.ones(5, 1, dtype=torch.float64), times64(7), variance="learned"))
+
+
 def test_for_standard_normal_data_beta_is_the_right_variance_and_beta_tilde_too_small():
     # Then x_t is standard normal at every t, and E[x_0 | x_t] = alpha x_t.
     def denoise(x, t):
