@@ -6,7 +6,7 @@ the cell, and nothing piles up in memory. Colour-blind eyes tell the colours apa
 
 from .base import pixels
 from .pictures import compare, grid, prompt_path, strip
-from .plots import arrows, destruction, lines, scatter
+from .plots import arrows, destruction, lines, panels, scatter
 from .source import show_source
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "destruction",
     "grid",
     "lines",
+    "panels",
     "pixels",
     "prompt_path",
     "scatter",

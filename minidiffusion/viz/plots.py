@@ -18,6 +18,14 @@ def lines(x: np.ndarray | Tensor, ys: Mapping[str, np.ndarray | Tensor], title: 
     return done(figure)
 
 
+def panels(*plots: tuple[np.ndarray | Tensor, Mapping[str, np.ndarray | Tensor], str, str, bool]) -> Figure:
+    r"""Several plots of `curves` side by side: (x, ys, title, xlabel, whether y is logarithmic) each."""
+    figure, axes = plt.subplots(1, len(plots), figsize=(4.6 * len(plots), 2.8), squeeze=False, layout="constrained")
+    for ax, (x, ys, title, xlabel, log) in zip(axes[0], plots, strict=True):
+        curves(ax, x, ys, title, xlabel, log)
+    return done(figure)
+
+
 def scatter(clouds: Sequence[Tensor], titles: Sequence[str], side: float = 1.6, limit: float = 3.0) -> Figure:
     r"""Clouds of points in the plane, `n 2` each, side by side on the same axes."""
     size = (side * len(clouds), 1.2 * side)
