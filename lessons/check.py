@@ -116,7 +116,8 @@ def compare(result: Any, expected: Any, tolerance: float) -> str | None:
     mine, theirs = as_array(result), as_array(expected)
     if mine.shape != theirs.shape:
         return f"the shape {mine.shape}; expected {theirs.shape}"
-    far = ~(np.abs(mine - theirs) <= tolerance * np.maximum(1, np.abs(theirs)))  # the ~ catches NaN as well
+    with np.errstate(invalid="ignore"):  # inf - inf
+        far = ~(np.abs(mine - theirs) <= tolerance * np.maximum(1, np.abs(theirs)))  # the ~ catches NaN as well
     if not far.any():
         return None
     where = tuple(int(i) for i in np.argwhere(far)[0])

@@ -74,6 +74,23 @@ def test_lines_and_clouds_are_where_they_belong():
     assert [(ax.lines[0].get_xdata()[0], ax.lines[0].get_ydata()[0]) for ax in figure.axes] == [(1, 2), (3, 4)]
 
 
+def test_hills_are_filled_and_share_one_legend():
+    x = torch.linspace(0, 1, 5)
+    figure = viz.hills(x, [{"low": x, "high": 2 * x}, {"low": 3 * x}], ["left", "right"])
+    left, right = figure.axes
+    assert [line.get_label() for line in left.lines] == ["low", "high"] and len(left.collections) == 2
+    assert right.lines[0].get_ydata()[-1] == 3 and right.get_title() == "right"
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["low", "high"]
+
+
+def test_panels_stand_side_by_side():
+    x = torch.arange(3)
+    figure = viz.panels((x, {"a": x}, "left", "t", False), (x, {"b": 2 * x, "c": x}, "right", "step", True))
+    left, right = figure.axes
+    assert (left.get_title(), left.get_xlabel(), left.get_yscale()) == ("left", "t", "linear")
+    assert (right.get_xlabel(), right.get_yscale(), len(right.lines)) == ("step", "log", 2)
+
+
 def test_arrows_point_along_the_field():
     points = torch.tensor([[-1.0, 0.0], [1.0, 0.0]])
     figure = viz.arrows(points, [-points, points], [lambda x: -x.square().sum(1)] * 2, ["in", "out"])

@@ -6,7 +6,7 @@ the cell, and nothing piles up in memory. Colour-blind eyes tell the colours apa
 
 from .base import pixels
 from .pictures import compare, grid, prompt_path, strip
-from .plots import arrows, destruction, lines, panels, scatter
+from .plots import arrows, destruction, hills, lines, panels, scatter
 from .source import show_source
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "compare",
     "destruction",
     "grid",
+    "hills",
     "lines",
     "panels",
     "pixels",

@@ -8,7 +8,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from .base import BLUE, VERMILION, Image, bare, curves, done, pixels
+from .base import BLUE, ORANGE, SKY, VERMILION, Image, bare, curves, done, pixels
 
 
 def lines(x: np.ndarray | Tensor, ys: Mapping[str, np.ndarray | Tensor], title: str, xlabel: str = "t") -> Figure:
@@ -23,6 +23,23 @@ def panels(*plots: tuple[np.ndarray | Tensor, Mapping[str, np.ndarray | Tensor],
     figure, axes = plt.subplots(1, len(plots), figsize=(4.6 * len(plots), 2.8), squeeze=False, layout="constrained")
     for ax, (x, ys, title, xlabel, log) in zip(axes[0], plots, strict=True):
         curves(ax, x, ys, title, xlabel, log)
+    return done(figure)
+
+
+def hills(x: np.ndarray | Tensor, plots: Sequence[Mapping[str, np.ndarray | Tensor]], titles: Sequence[str]) -> Figure:
+    r"""Densities over one axis as filled hills, a plot for each title. They share the axis x, not the height."""
+    size = (3.1 * len(plots), 2.6)
+    figure, axes = plt.subplots(1, len(plots), figsize=size, squeeze=False, layout="constrained")
+    styles = ((SKY, "-"), (ORANGE, "--"), (VERMILION, "-"))
+    for ax, densities, title in zip(axes[0], plots, titles, strict=True):
+        for (label, density), (colour, dash) in zip(densities.items(), styles, strict=False):
+            ax.fill_between(np.asarray(x), np.asarray(density), color=colour, alpha=0.35, linewidth=0)
+            ax.plot(np.asarray(x), np.asarray(density), color=colour, linestyle=dash, label=label)
+        ax.set_title(title, fontsize=9)
+        ax.set(yticks=[], ylim=(0, None))
+        ax.tick_params(labelsize=8)
+    axes[0, 0].set_ylabel("density", fontsize=9)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
     return done(figure)
 
 
