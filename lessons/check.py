@@ -117,7 +117,8 @@ def compare(result: Any, expected: Any, tolerance: float) -> str | None:
     if mine.shape != theirs.shape:
         return f"the shape {mine.shape}; expected {theirs.shape}"
     with np.errstate(invalid="ignore"):  # inf - inf
-        far = ~(np.abs(mine - theirs) <= tolerance * np.maximum(1, np.abs(theirs)))  # the ~ catches NaN as well
+        near = np.abs(mine - theirs) <= tolerance * np.maximum(1, np.abs(theirs))  # False for NaN
+    far = ~(near | (mine == theirs))
     if not far.any():
         return None
     where = tuple(int(i) for i in np.argwhere(far)[0])

@@ -83,6 +83,15 @@ def test_hills_are_filled_and_share_one_legend():
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["low", "high"]
 
 
+def test_a_budget_has_bars_for_the_first_and_lines_for_the_others():
+    cost = torch.tensor([1.0, 0.1, 0.01])
+    figure = viz.budget({"a": cost, "b": 2 * cost}, {"w": cost, "u": cost})
+    left, right = figure.axes
+    assert [bar.get_height() for bar in left.patches] == pytest.approx(cost.tolist())
+    assert left.lines[0].get_ydata().tolist() == (2 * cost).tolist()
+    assert left.lines[0].get_xdata().tolist() == right.lines[0].get_xdata().tolist() == [1, 2, 3]
+
+
 def test_panels_stand_side_by_side():
     x = torch.arange(3)
     figure = viz.panels((x, {"a": x}, "left", "t", False), (x, {"b": 2 * x, "c": x}, "right", "step", True))

@@ -6,11 +6,12 @@ the cell, and nothing piles up in memory. Colour-blind eyes tell the colours apa
 
 from .base import pixels
 from .pictures import compare, grid, prompt_path, strip
-from .plots import arrows, destruction, hills, lines, panels, scatter
+from .plots import arrows, budget, destruction, hills, lines, panels, scatter
 from .source import show_source
 
 __all__ = [
     "arrows",
+    "budget",
     "compare",
     "destruction",
     "grid",

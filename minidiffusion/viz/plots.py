@@ -73,6 +73,23 @@ def arrows(
     return done(figure)
 
 
+def budget(bits: Mapping[str, np.ndarray | Tensor], weights: Mapping[str, np.ndarray | Tensor]) -> Figure:
+    r"""What each step t = 1..T costs, the first entry as bars and the others as lines; what its error counts, beside."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9.2, 3.2), layout="constrained")
+    (name, bars), *others = bits.items()
+    t = np.arange(1, len(bars) + 1)
+    left.bar(t, np.asarray(bars), width=1.0, color=SKY, label=name)
+    for (label, y), colour, dash in zip(others, (VERMILION, BLUE), ("-", "--"), strict=False):
+        left.step(t, np.asarray(y), where="mid", color=colour, linestyle=dash, linewidth=1.2, label=label)
+    left.set_yscale("log")
+    left.set_title("what step t costs, bits per pixel", fontsize=9)
+    left.set_xlabel("t", fontsize=9)
+    left.tick_params(labelsize=8)
+    left.legend(fontsize=8)
+    curves(right, np.arange(1, len(next(iter(weights.values()))) + 1), weights, "what an error of x_0 counts at t, share", log=True)
+    return done(figure)
+
+
 def destruction(
     images: Sequence[Image], times: Sequence[int], alpha_bar: Mapping[str, Tensor], snr: Mapping[str, Tensor]
 ) -> Figure:
