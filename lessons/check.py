@@ -116,8 +116,10 @@ def compare(result: Any, expected: Any, tolerance: float) -> str | None:
     mine, theirs = as_array(result), as_array(expected)
     if mine.shape != theirs.shape:
         return f"the shape {mine.shape}; expected {theirs.shape}"
+    finite = np.isfinite(theirs)
+    allowed = tolerance * np.maximum(1, np.abs(theirs, where=finite, out=np.zeros_like(theirs)))
     with np.errstate(invalid="ignore"):  # inf - inf
-        near = np.abs(mine - theirs) <= tolerance * np.maximum(1, np.abs(theirs))  # False for NaN
+        near = finite & (np.abs(mine - theirs) <= allowed)  # False for NaN
     far = ~(near | (mine == theirs))
     if not far.any():
         return None

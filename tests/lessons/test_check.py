@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from lessons.check import Exercise, Exercises
+from lessons.check import Exercise, Exercises, compare
 
 
 def scale(x, factor):
@@ -98,6 +98,13 @@ def test_answers_of_several_things(answer, complaint, capsys):
 def test_answers_may_be_arrays_of_another_kind(capsys):
     check("scale", lambda x, factor: np.asarray(x) * factor)
     assert capsys.readouterr().out == "PASS scale\n"
+
+
+@pytest.mark.parametrize("expected", [-np.inf, np.inf, 2.0])
+def test_infinity_is_only_itself(expected):
+    for value in (-np.inf, np.inf, np.nan, 2.0, -1e300):
+        difference = compare(np.array([value]), np.array([expected]), tolerance=1e-5)
+        assert (difference is None) == (value == expected)
 
 
 def test_an_unknown_exercise_is_refused():
