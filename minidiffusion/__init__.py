@@ -7,7 +7,8 @@ The rooms, from the ground up (a room imports only from rooms below it)::
     imagine                                 a prompt in, pictures out
     networks   latent   clip                U-Net, variational autoencoder, text and picture encoder
     attention                               scaled dot-product attention and its blocks
-    diffusion  picturebook  data  checkpoint    the maths, the picture world, other pictures, files
+    diffusion  mcmc                         the maths of noise, and of random walks
+    picturebook  data  checkpoint           the picture world, other pictures, files
 
 Importing this package loads nothing but itself; ``from minidiffusion.imagine import TextToImage`` is where to begin.
 """

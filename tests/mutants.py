@@ -26,6 +26,7 @@ class Mutant(NamedTuple):
 
 
 DIFFUSION = "minidiffusion/diffusion/"
+MCMC = "minidiffusion/mcmc/"
 MUTANTS = [
     Mutant(
         "the network's time is off by one",
@@ -152,6 +153,48 @@ MUTANTS = [
         "h[i] / (2 * h[i - 1])",
         "h[i - 1] / (2 * h[i])",
         "tests/diffusion/test_sampler.py::test_samplers_are_those_of_diffusers",
+    ),
+    Mutant(
+        "the Hastings term is dropped",
+        MCMC + "metropolis.py",
+        "log_ratio = log_p_to - log_p_from + log_q_back - log_q_there",
+        "log_ratio = log_p_to - log_p_from",
+        "tests/mcmc/test_metropolis.py::test_with_the_accept_rule_a_discrete_chain_leaves_its_distribution_alone",
+    ),
+    Mutant(
+        "accepted where it should be refused",
+        MCMC + "metropolis.py",
+        "return u < probability",
+        "return u > probability",
+        "tests/mcmc/test_metropolis.py::test_accept_and_choose",
+    ),
+    Mutant(
+        "Langevin drifts downhill",
+        MCMC + "langevin.py",
+        "return x + step * slope + math.sqrt(2 * step)",
+        "return x - step * slope + math.sqrt(2 * step)",
+        "tests/mcmc/test_langevin.py::test_ula_is_biased_as_the_formula_says_and_mala_is_not",
+    ),
+    Mutant(
+        "Langevin noise of sqrt(step)",
+        MCMC + "langevin.py",
+        "return x + step * slope + math.sqrt(2 * step)",
+        "return x + step * slope + math.sqrt(step)",
+        "tests/mcmc/test_langevin.py::test_ula_is_biased_as_the_formula_says_and_mala_is_not",
+    ),
+    Mutant(
+        "MALA proposes with a tenth more noise than it says",
+        MCMC + "langevin.py",
+        "to = move(x, slope, step, generator)",
+        "to = x + step * slope + 1.1 * math.sqrt(2 * step) * standard_normal_like(x, generator)",
+        "tests/mcmc/test_langevin.py::test_mala_is_metropolis_with_the_langevin_step_as_its_proposal",
+    ),
+    Mutant(
+        "leapfrog without its half step",
+        MCMC + "hamiltonian.py",
+        "p = p + step / 2 * slope",
+        "p = p + step * slope",
+        "tests/mcmc/test_hamiltonian.py::test_leapfrog_is_reversible",
     ),
 ]
 

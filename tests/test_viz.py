@@ -92,6 +92,16 @@ def test_a_budget_has_bars_for_the_first_and_lines_for_the_others():
     assert left.lines[0].get_xdata().tolist() == right.lines[0].get_xdata().tolist() == [1, 2, 3]
 
 
+def test_chains_are_shown_where_they_are_and_one_leaves_a_trace():
+    states = torch.arange(12.0).reshape(3, 2, 2).double() / 10  # three states of two chains
+    figure = viz.chains(lambda x: -x.square().sum(1), {"walk": states, "still": 0 * states}, at=(0, 2))
+    first, last = figure.axes[:2]
+    assert [ax.get_title() for ax in figure.axes] == ["0 moves", "2 moves", "", ""] and first.get_ylabel() == "walk"
+    everyone, trace, now = last.lines
+    assert everyone.get_xdata().tolist() == states[2, :, 0].tolist()
+    assert trace.get_xdata().tolist() == states[:, 0, 0].tolist() and now.get_xdata().tolist() == [states[2, 0, 0]]
+
+
 def test_panels_stand_side_by_side():
     x = torch.arange(3)
     figure = viz.panels((x, {"a": x}, "left", "t", False), (x, {"b": 2 * x, "c": x}, "right", "step", True))

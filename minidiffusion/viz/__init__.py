@@ -5,22 +5,27 @@ the cell, and nothing piles up in memory. Colour-blind eyes tell the colours apa
 """
 
 from .base import pixels
+from .mcmc import chains
 from .pictures import compare, grid, prompt_path, strip
 from .plots import arrows, budget, destruction, hills, lines, panels, scatter
+from .samplers import orders, ways
 from .source import show_source
 
 __all__ = [
     "arrows",
     "budget",
+    "chains",
     "compare",
     "destruction",
     "grid",
     "hills",
     "lines",
+    "orders",
     "panels",
     "pixels",
     "prompt_path",
     "scatter",
     "show_source",
     "strip",
+    "ways",
 ]

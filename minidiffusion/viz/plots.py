@@ -74,7 +74,7 @@ def arrows(
 
 
 def budget(bits: Mapping[str, np.ndarray | Tensor], weights: Mapping[str, np.ndarray | Tensor]) -> Figure:
-    r"""What each step t = 1..T costs, the first entry as bars and the others as lines; what its error counts, beside."""
+    r"""What each step t = 1..T costs (the first entry as bars), and beside it what its error counts."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.2, 3.2), layout="constrained")
     (name, bars), *others = bits.items()
     t = np.arange(1, len(bars) + 1)
@@ -86,7 +86,13 @@ def budget(bits: Mapping[str, np.ndarray | Tensor], weights: Mapping[str, np.nda
     left.set_xlabel("t", fontsize=9)
     left.tick_params(labelsize=8)
     left.legend(fontsize=8)
-    curves(right, np.arange(1, len(next(iter(weights.values()))) + 1), weights, "what an error of x_0 counts at t, share", log=True)
+    curves(
+        right,
+        np.arange(1, len(next(iter(weights.values()))) + 1),
+        weights,
+        "what an error of x_0 counts at t, share",
+        log=True,
+    )
     return done(figure)
 
 

@@ -1,0 +1,243 @@
+r"""Which sampler, and how many calls of the network?
+
+    python benchmarks/samplers.py                              # both parts; about a quarter of an hour on one core
+    python benchmarks/samplers.py --only toy                   # about a minute
+    python benchmarks/samplers.py --only pictures --prompts 96
+
+On toy data the best denoiser is known, so that all error is the sampler's. "order" follows the probability-flow ODE
+over its smooth part: the slope of the error over the calls is the order of the method. "law" goes the whole way, as for
+pictures, and compares 10,000 samples with 10,000 exact ones, which can be asked of samplers that draw noise as well.
+With pictures, the shipped model is asked prompts and the shipped judge reads the attributes back, as in `evaluate`.
+
+Calls are counted, not steps: Heun's method makes two a step. The rows go to results/samplers.csv, the plot beside it.
+"""
+
+import argparse
+import math
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from statistics import mean, median
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from torch import Tensor
+
+from benchmarks.harness import RESULTS, Row, write_csv
+from minidiffusion.data.toy import two_hills
+from minidiffusion.diffusion import ideal
+from minidiffusion.diffusion.prediction import Prediction
+from minidiffusion.diffusion.sampler import SAMPLERS
+from minidiffusion.diffusion.schedule import Times, make_schedule
+from minidiffusion.imagine.evaluate import EvaluateConfig, Examinee, obedience, read
+from minidiffusion.imagine.metrics import wilson_interval
+from minidiffusion.imagine.pipeline import TextToImage
+from minidiffusion.imagine.questions import draw_prompts, exam_rng
+from minidiffusion.viz.samplers import STYLES, against_calls
+
+TOY_CALLS = (8, 16, 32, 64, 128, 256, 512)
+PICTURE_CALLS = (4, 6, 8, 10, 15, 25, 50)
+STOCHASTIC = ("ddpm", "euler-maruyama", "predictor-corrector")
+DETERMINISTIC = tuple(name for name in SAMPLERS if name not in STOCHASTIC)
+DIFFERENT = tuple(name for name in SAMPLERS if name != "euler")  # which is ddim
+
+
+def steps_for(sampler: str, calls: int, times: Callable[[int], Times]) -> tuple[int, int]:
+    r"""The most steps that make at most so many calls, and the calls that they make. Found by counting."""
+
+    def count(steps: int) -> int:
+        asked = []
+
+        def denoise(x: Tensor, t: Tensor) -> Prediction:
+            asked.append(t)
+            return Prediction(x, x)
+
+        list(SAMPLERS[sampler](denoise, torch.zeros(1, 1), times(steps)))
+        return len(asked)
+
+    return next((n, made) for n in range(calls, 0, -1) if (made := count(n)) <= calls)
+
+
+# ------------------------------------------------------------------------------------------------- toy: order
+
+
+def order(calls: tuple[int, ...] = TOY_CALLS, draws: int = 256, reference_steps: int = 4000) -> Iterator[Row]:
+    r"""The mean distance between where a sampler ends and where the ODE does, for samplers that follow it.
+
+    From t = 0.99 T, since at T there is no signal and the first step has no order, to 0.03 T, since below it sigma of
+    the cosine schedule rises like a root, and methods of order 2 lose their order. The reference is Heun's method.
+    """
+    hills, schedule = two_hills(), make_schedule("cosine", 100_000)  # so fine that steps of any length are even
+    denoise = ideal.mixture(*hills, schedule)
+    x_T = torch.randn(draws, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+    def times(n: int) -> Times:
+        t = torch.linspace(0.99 * schedule.T, 0.03 * schedule.T, n + 1).round().long()
+        return Times(t, schedule.alpha[t], schedule.sigma[t])
+
+    def end(sampler: str, n: int) -> Float[Tensor, "n 2"]:
+        *_, last = SAMPLERS[sampler](denoise, x_T, times(n))
+        return last.x
+
+    solution = end("heun", reference_steps)
+    for sampler in DETERMINISTIC:
+        for n, made in (steps_for(sampler, c, times) for c in calls):
+            distance = (end(sampler, n) - solution).norm(dim=1).mean().item()
+            yield Row("samplers", "toy, order", sampler, made, "mean distance to the ODE's solution", distance, "1")
+
+
+def slopes(rows: list[Row], settled: int = 63) -> dict[str, float]:
+    r"""By which power of the calls the error falls, for each sampler, fitted from so many calls on."""
+    fitted = {}
+    for sampler in dict.fromkeys(row.sampler for row in rows):
+        calls, errors = curve([row for row in rows if row.calls >= settled], sampler)
+        fitted[sampler] = -float(np.polyfit(np.log(calls), np.log(errors), 1)[0])
+    return fitted
+
+
+# ------------------------------------------------------------------------------------------------- toy: law
+
+
+def law(calls: tuple[int, ...] = (4, *TOY_CALLS), draws: int = 10_000, repeats: int = 3) -> Iterator[Row]:
+    r"""How far the samples' distribution is from the true one, and how far exact samples are: the floor."""
+    hills, schedule, metric = two_hills(), make_schedule("cosine"), "sliced Wasserstein distance"
+    denoise = ideal.mixture(*hills, schedule)
+
+    def times(n: int) -> Times:
+        return schedule.times(n, dtype=torch.float64)
+
+    def distance(sampler: str, n: int, seed: int) -> float:
+        generator = torch.Generator().manual_seed(seed)
+
+        def noise(x: Tensor) -> Tensor:
+            return torch.randn(x.shape, generator=generator, dtype=x.dtype)
+
+        exact, x_T = hills.sample(draws, generator), noise(torch.empty(draws, 2, dtype=torch.float64))
+        *_, last = SAMPLERS[sampler](denoise, x_T, times(n), noise=noise)
+        return sliced_distance(last.x, exact)
+
+    generator = torch.Generator().manual_seed(0)
+    pairs = [
+        sliced_distance(hills.sample(draws, generator), hills.sample(draws, generator)) for _ in range(10 * repeats)
+    ]
+    yield Row("samplers", "toy, law", "exact samples", 0, metric, mean(pairs), "1", *np.quantile(pairs, (0.025, 0.975)))
+    for sampler in DIFFERENT:
+        for n, made in (steps_for(sampler, c, times) for c in calls):
+            found = mean(distance(sampler, n, seed) for seed in range(repeats))
+            yield Row("samplers", "toy, law", sampler, made, metric, found, "1")
+
+
+def sliced_distance(x: Float[Tensor, "n 2"], y: Float[Tensor, "n 2"], directions: int = 32) -> float:
+    r"""How far mass must be moved to turn x into y, seen along lines, on average over directions (Wasserstein-1).
+
+    On a line the best plan moves the smallest to the smallest, and so on.
+    """
+    angle = torch.arange(directions, dtype=x.dtype) * math.pi / directions
+    lines = torch.stack([angle.cos(), angle.sin()])
+    return ((x @ lines).sort(dim=0).values - (y @ lines).sort(dim=0).values).abs().mean().item()
+
+
+# ------------------------------------------------------------------------------------------------- pictures
+
+
+@torch.inference_mode()
+def pictures(prompts: int, calls: tuple[int, ...] = PICTURE_CALLS, batch: int = 16, many: int = 150) -> Iterator[Row]:
+    r"""The share of prompts whose every attribute the judge finds in the picture, and the time for a picture.
+
+    For samplers that follow the ODE also how far the picture is from the one that `many` calls draw.
+    """
+    model, judge = TextToImage.load("picturebook"), Examinee.load(EvaluateConfig()).judge
+    asked = draw_prompts(prompts, exam_rng(0), "seen")
+
+    def draw(sampler: str, n: int) -> tuple[Float[Tensor, "n 3 64 64"], float]:
+        drawn, seconds = [], []
+        for i in range(0, prompts, batch):
+            texts = [prompt.text for prompt in asked[i : i + batch]]
+            start = time.perf_counter()
+            drawn.append(model.generate(texts, range(i, i + len(texts)), n, sampler=sampler))
+            seconds.append((time.perf_counter() - start) / len(texts))
+        return torch.cat(drawn), median(seconds)
+
+    solution, _ = draw("dpm++", many)
+    for sampler in DIFFERENT:
+        for n, made in (steps_for(sampler, c, model.schedule.times) for c in calls):
+            drawn, seconds = draw(sampler, n)
+            answers = torch.cat([read(judge, x) for x in drawn.split(batch)])
+            share, case = obedience(asked, answers)["seen"]["all at once"], ("samplers", "pictures", sampler, made)
+            interval = wilson_interval(share.right, share.n)
+            yield Row(*case, "all attributes right", share.right / share.n, "share", *interval)
+            yield Row(*case, "time for a picture", seconds, "s")
+            if sampler in DETERMINISTIC:
+                difference = (drawn - solution).square().flatten(1).mean(1).sqrt().mean().item()
+                yield Row(*case, "RMS difference from many calls", difference, "1 (pixels are -1 to 1)")
+
+
+# ------------------------------------------------------------------------------------------------- the plot
+
+
+def plot(rows: list[Row], path: Path) -> None:
+    r"""Toy data left, pictures right; what was not measured has no panel."""
+    panels = {"toy, order": plot_order, "toy, law": plot_law, "RMS": plot_difference, "all": plot_obedience}
+    chosen = {key: [row for row in rows if row.case == key or row.metric.startswith(key)] for key in panels}
+    present = [key for key in panels if chosen[key]]
+    figure, axes = plt.subplots(1, len(present), figsize=(4.4 * len(present), 4), squeeze=False, layout="constrained")
+    for ax, key in zip(axes[0], present, strict=True):
+        panels[key](ax, chosen[key])
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def plot_order(ax: Axes, rows: list[Row]) -> None:
+    names = {name: f"{name}: slope {slope:.2f}" for name, slope in slopes(rows).items() if name != "euler"}
+    curves = {label: curve(rows, name) for name, label in names.items()}
+    against_calls(ax, curves, rows[0].metric, {"ddim": 1, "plms": 2})
+    ax.set_title("two hills: following the ODE", fontsize=10)
+
+
+def plot_law(ax: Axes, rows: list[Row]) -> None:
+    floor, *rows = rows
+    ax.axhspan(floor.low, floor.high, color="grey", alpha=0.2, linewidth=0, label="exact samples")
+    against_calls(ax, {name: curve(rows, name) for name in DIFFERENT}, floor.metric, {})
+    ax.set_title("two hills: the cloud of 10,000 samples", fontsize=10)
+
+
+def plot_difference(ax: Axes, rows: list[Row]) -> None:
+    against_calls(ax, {name: curve(rows, name) for name in DETERMINISTIC if name != "euler"}, rows[0].metric, {})
+    ax.set_title("pictures: following the ODE", fontsize=10)
+
+
+def plot_obedience(ax: Axes, rows: list[Row]) -> None:
+    against_calls(ax, {name: curve(rows, name) for name in DIFFERENT}, "share of prompts, with 95 % intervals", {})
+    for row in rows:
+        ax.plot([row.calls] * 2, [row.low, row.high], color=STYLES[row.sampler][0], linewidth=0.8, alpha=0.6)
+    ax.set_yscale("linear")
+    ax.set_title("pictures: all attributes of the prompt there?", fontsize=10)
+
+
+def curve(rows: list[Row], sampler: str) -> tuple[list[int], list[float]]:
+    points = [(row.calls, row.value) for row in rows if row.sampler == sampler]
+    return [calls for calls, _ in points], [value for _, value in points]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", choices=("toy", "pictures"), help="one of the two parts; by default both")
+    parser.add_argument("--prompts", type=int, default=128, help="prompts to ask, for each point of the curves")
+    settings = parser.parse_args()
+    rows: list[Row] = []
+    for part, measured in (("toy", order()), ("toy", law()), ("pictures", pictures(settings.prompts))):
+        if settings.only in (None, part):
+            for row in measured:
+                print(f"{row.case}: {row.sampler}, {row.calls} calls, {row.metric} {row.value:.4g}", flush=True)
+                rows.append(row)
+    for sampler, slope in slopes([row for row in rows if row.case == "toy, order"]).items():
+        print(f"the error of {sampler} falls with the power {slope:.2f} of the calls")
+    write_csv(RESULTS / "samplers.csv", rows)
+    plot(rows, RESULTS / "samplers.png")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+r"""Sampling without training: random walks that end up where the density is (article 3.2)."""
