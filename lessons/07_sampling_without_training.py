@@ -13,7 +13,7 @@
 # `minidiffusion/imagine/without_diffusion.py`.
 
 # %%
-import itertools
+from itertools import islice, product
 
 import numpy as np
 import torch
@@ -24,7 +24,6 @@ from minidiffusion.data import toy
 from minidiffusion.imagine import TextToImage
 from minidiffusion.imagine.without_diffusion import Agreement, LatentPrior
 from minidiffusion.mcmc import diagnostics, hamiltonian, langevin, metropolis
-from minidiffusion.mcmc.metropolis import collect
 from minidiffusion.mcmc.target import Gaussian, NoisedData
 from minidiffusion.picturebook.draw import render
 from minidiffusion.picturebook.scene import random_scene
@@ -81,7 +80,7 @@ accept_probability = check("accept_probability", accept_probability)
 # %%
 p = torch.tensor([0.1, 0.3, 0.05, 0.35, 0.2], dtype=torch.float64)
 go = torch.zeros(5, 5, dtype=torch.float64)
-for i, j in itertools.product(range(5), (-1, 1)):
+for i, j in product(range(5), (-1, 1)):
     k = (i + j) % 5
     go[i, k] = 0.5 * accept_probability(p[k].log(), p[i].log())
 go += torch.diag(1 - go.sum(1))  # those who stay
@@ -167,7 +166,7 @@ for h in (0.05, 0.5, 1.0):
     x = torch.randn(100_000, 1, generator=generator, dtype=torch.float64)
     for _ in range(200):
         x = ula_step(x, -x, h, torch.randn(x.shape, generator=generator, dtype=torch.float64))
-    *_, adjusted = itertools.islice(langevin.mala(normal, torch.zeros_like(x), step=h, generator=generator), 200)
+    *_, adjusted = islice(langevin.mala(normal, torch.zeros_like(x), step=h, generator=generator), 200)
     print(f"h = {h:4}: ULA {x.var():.3f}, by your formula {ula_variance(1.0, h):.3f}; accepted or not {adjusted.x.var():.3f}")
 
 # %% [markdown]
@@ -198,7 +197,7 @@ samplers = {
     "MALA": langevin.mala(circle, start, step=0.02, generator=seeded()),
     "HMC": hamiltonian.hmc(circle, start, step=0.12, n=12, generator=seeded()),
 }
-draws = {name: torch.cat([start[None], collect(states, 1000).x]) for name, states in samplers.items()}
+draws = {name: torch.cat([start[None], metropolis.collect(states, 1000).x]) for name, states in samplers.items()}
 
 # %% [markdown]
 # One more, which does not start there but from noise: **annealed Langevin** (退火朗之万) samples the data with much noise on
@@ -209,7 +208,7 @@ sigmas = torch.logspace(0.3, -1.2, 20, dtype=torch.float64)
 levels = [circle.noised(1.0, sigma) for sigma in sigmas]
 noise = 2 * torch.randn(200, 2, generator=seeded(), dtype=torch.float64)
 states = langevin.annealed(lambda x, i: levels[i].score(x), noise, sigmas, step=0.0008, n=50, generator=seeded())
-draws["annealed"] = torch.cat([noise[None], collect(states, 1000).x])
+draws["annealed"] = torch.cat([noise[None], metropolis.collect(states, 1000).x])
 viz.chains(circle.log_prob, draws, at=(0, 10, 100, 300, 1000))
 
 # %% [markdown]
@@ -264,7 +263,7 @@ for name in ("Metropolis", "ULA", "MALA", "HMC"):
     print(f"{name:11} R-hat {rhat(x[..., 0]):.3f}, the library's (split, by ranks) {diagnostics.rhat(x)[0]:.3f}, "
           f"worth {diagnostics.ess_bulk(x)[0]:6.0f} of {x.shape[0] * x.shape[1]} independent draws")  # fmt: skip
 far = toy.circle_of_gaussians(std=0.05)
-stuck = collect(metropolis.metropolis(far, start, step=0.1, generator=seeded()), 1000).x
+stuck = metropolis.collect(metropolis.metropolis(far, start, step=0.1, generator=seeded()), 1000).x
 print(f"{'stuck':11} R-hat {rhat(stuck[500:, :, 0]):.3f}; mean of x_1 {stuck[500:, :, 0].mean():.2f}, and it should be 0")
 
 # %% [markdown]
@@ -281,7 +280,7 @@ denoise, schedule = trained_digits()
 times = schedule.times(20)
 levels = [NoisedData(denoise, schedule, int(t)) for t in times.t[:-1]]
 noise, step = torch.randn(10, 1, 8, 8, generator=seeded()), 0.2 * times.sigma[-2].item() ** 2
-way = collect(langevin.annealed(lambda x, i: levels[i].score(x), noise, times.sigma[:-1], step=step, n=20,
+way = metropolis.collect(langevin.annealed(lambda x, i: levels[i].score(x), noise, times.sigma[:-1], step=step, n=20,
                                 generator=seeded()), 400).x  # fmt: skip
 shown = [0, 100, 200, 260, 320, 399]
 ink = [[-x.clamp(-1, 1).expand(3, -1, -1) for x in way[k]] for k in shown]
@@ -313,7 +312,7 @@ target = Agreement(model, LatentPrior.fit(latents), prompt)
 # %%
 u = torch.randn(3, 1024, generator=seeded())
 states = langevin.mala(target, u, step=0.02, warmup=100, generator=seeded())
-film = [u, *(state.x for state in itertools.islice(states, 120))]
+film = [u, *(state.x for state in islice(states, 120))]
 shown = [0, 10, 40, 120]
 with torch.no_grad():
     columns = {f"move {k}": target.pictures(film[k]) for k in shown}

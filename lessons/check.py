@@ -97,17 +97,20 @@ def likely_mistake(exercise: Exercise, answer: Callable) -> str | None:
             pairs = [(answer(*a), wrong(*b)) for a, b in zip(exercise.cases(), exercise.cases(), strict=True)]
         except Exception:  # the answer, or the mistake, cannot be computed: then they are not the same
             continue
-        if not any(compare(mine, theirs, exercise.tolerance) for mine, theirs in pairs):
+        if not any(compare(mine, theirs, exercise.tolerance, same_nan=True) for mine, theirs in pairs):
             return sentence
     return None
 
 
-def compare(result: Any, expected: Any, tolerance: float) -> str | None:
-    r"""How `result` differs from `expected`, in words, or None. Tensors, arrays, numbers, and tuples of them."""
+def compare(result: Any, expected: Any, tolerance: float, same_nan: bool = False) -> str | None:
+    r"""How `result` differs from `expected`, in words, or None. Tensors, arrays, numbers, and tuples of them.
+
+    A NaN differs from everything, and from another NaN unless `same_nan`.
+    """
     if isinstance(expected, tuple | list):
         if not isinstance(result, tuple | list) or len(result) != len(expected):
             return f"{brief(result)}; expected {len(expected)} things, {brief(expected)}"
-        parts = (compare(mine, theirs, tolerance) for mine, theirs in zip(result, expected, strict=True))
+        parts = (compare(mine, theirs, tolerance, same_nan) for mine, theirs in zip(result, expected, strict=True))
         return next((f"(in item {i}) {difference}" for i, difference in enumerate(parts) if difference), None)
     if is_numeric(expected) != is_numeric(result):
         return f"{brief(result)}; expected {brief(expected)}"
@@ -120,7 +123,7 @@ def compare(result: Any, expected: Any, tolerance: float) -> str | None:
     allowed = tolerance * np.maximum(1, np.abs(theirs, where=finite, out=np.zeros_like(theirs)))
     with np.errstate(invalid="ignore"):  # inf - inf
         near = finite & (np.abs(mine - theirs) <= allowed)  # False for NaN
-    far = ~(near | (mine == theirs))
+    far = ~(near | (mine == theirs) | (same_nan & np.isnan(mine) & np.isnan(theirs)))
     if not far.any():
         return None
     where = tuple(int(i) for i in np.argwhere(far)[0])

@@ -107,6 +107,13 @@ def test_infinity_is_only_itself(expected):
         assert (difference is None) == (value == expected)
 
 
+def test_a_mistake_that_gives_nan_is_recognised_by_it(capsys):
+    half = Exercise(lambda x: 0.5 * x, lambda: [(np.array([0.0, 2.0]),)], {"0 / 0": lambda x: x * (x / (2 * x))})
+    with np.errstate(invalid="ignore"):
+        Exercises(half=half)("half", lambda x: x / x * x / 2)
+    assert "Likely mistake: 0 / 0" in capsys.readouterr().out
+
+
 def test_an_unknown_exercise_is_refused():
     with pytest.raises(KeyError, match="no exercise 'scales' in this lesson; there are: scale, corner"):
         check("scales", scale)
