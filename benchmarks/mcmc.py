@@ -63,9 +63,9 @@ def ours(name: str, target, x: Tensor, step: float, leaps: int) -> Iterator[Stat
 
 def blackjax_sampler(name: str, target, x: Tensor, step: float, leaps: int) -> Callable[[int], Tensor]:
     r"""n -> draws `n c d`, by blackjax, whose first call compiles."""
-    import blackjax
-    import jax
-    import jax.numpy as jnp
+    import blackjax  # pyright: ignore[reportMissingImports]
+    import jax  # pyright: ignore[reportMissingImports]
+    import jax.numpy as jnp  # pyright: ignore[reportMissingImports]
     import numpy as np
 
     jax.config.update("jax_enable_x64", True)

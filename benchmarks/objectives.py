@@ -27,7 +27,7 @@ from minidiffusion.imagine.questions import draw_prompts, exam_rng
 from minidiffusion.networks.judge import Judge, JudgeConfig
 from minidiffusion.picturebook.dataset import PictureBook
 from minidiffusion.training.loop import train
-from minidiffusion.training.unet import UNetTask, UNetTraining
+from minidiffusion.training.recipes import TASKS, UNetTraining
 
 CHOICES = {  # schedule, prediction, weighting
     "cosine, v, simple": "shipped",
@@ -49,7 +49,7 @@ def trained(choice: str, steps: int, pages: PictureBook, folder: Path) -> float:
     training = replace(
         training, recipe=replace(training.recipe, steps=steps, warmup=min(50, steps), ema=0.99, sheet_every=0)
     )
-    task = UNetTask(training, pages, folder)
+    task = TASKS[UNetTraining](training, pages, folder)
     start = time.perf_counter()
     for _ in train(task, training.recipe, folder / "training"):
         pass

@@ -26,14 +26,14 @@ from minidiffusion.diffusion.schedule import Schedule
 class Target(Protocol):
     r"""Has the log density of each chain, `c`, at x, `c *rest`. A `score` is welcome."""
 
-    def log_prob(self, x: Tensor) -> Tensor: ...
+    def log_prob(self, x: Tensor, /) -> Tensor: ...
 
 
 @runtime_checkable
 class Scored(Protocol):
     r"""Has the gradient of the log density, in the shape of x."""
 
-    def score(self, x: Tensor) -> Tensor: ...
+    def score(self, x: Tensor, /) -> Tensor: ...
 
 
 def log_prob(target: Target, x: Float[Tensor, "c *rest"]) -> Float[Tensor, "c"]:

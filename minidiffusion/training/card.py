@@ -2,8 +2,9 @@ r"""The model card: what a folder of weights is, how it came about, and what it 
 
     python -m minidiffusion.training.card build/weights
 
-gathers it from the trainings' summaries and from the examination (`evaluation.md`), and writes README.md beside the
-weights. Nothing in a card is typed by hand but the limits.
+gathers it from the trainings' summaries, from the examination (`evaluation.md`) and, if there are any, from measurements
+that decided how it was made (`choices.md`), and writes README.md beside the weights. Nothing in a card is typed by hand
+but the limits.
 """
 
 import json
@@ -62,6 +63,8 @@ def card(weights: Path) -> str:
     lines += [json.dumps(settings, indent=1), "```", "", "## Examination", ""]
     lines += [f"Of {examination}; every figure stands beside its yardstick.", ""]
     lines += [read(weights / "evaluation.md")]
+    if (weights / "choices.md").exists():
+        lines += ["", "## Choices", "", read(weights / "choices.md")]
     lines += ["", "## Limits", "", limits, "## Files", "", "| file | bytes | SHA-256 |", "|---|---|---|"]
     for path in sorted([*weights.glob("*.json"), *weights.glob("*.safetensors")]):
         lines.append(f"| {path.name} | {path.stat().st_size} | `{file_hash(path)}` |")

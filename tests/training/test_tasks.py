@@ -91,7 +91,9 @@ def test_the_card_says_how_each_was_made(weights):
         parameters = sum(tensor.numel() for tensor in load_file(folder / f"{name}.safetensors").values())
         assert f"| {name} | {parameters / 1e6:.2f} million | {steps} | 8 | 1 | 32 |" in text
         assert file_hash(folder / f"{name}.safetensors") in text
-    assert "the examination" in text
+    assert "the examination" in text and "## Choices" not in text
+    (folder / "choices.md").write_text("what was measured before")
+    assert "## Choices\n\nwhat was measured before\n" in card(folder)
 
 
 @pytest.mark.slow
