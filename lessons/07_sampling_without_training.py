@@ -326,8 +326,11 @@ viz.grid([[pictures[i] for pictures in columns.values()] for i in range(3)], col
 # what diffusion draws; you do not. Two reasons. The Gaussian knows which latents are probable only up to their
 # covariance, and a mixture of two plausible pictures is as plausible to it as either. And CLIP was never asked to tell
 # pictures from non-pictures; a walk that follows its gradient finds what pleases CLIP. (On real CLIP and real
-# pictures this is how "adversarial" images are made.) How often each way obeys its prompt, by the judge and at equal
-# time, is measured by `benchmarks/mcmc.py`.
+# pictures this is how "adversarial" images are made.)
+#
+# The judge of lesson 00 agrees with you. Of everything that 40 prompts said, it found 43 % in the best of as many
+# Gaussian draws as fit (best by CLIP), 49 % in what MALA walked to, and 100 % in what diffusion drew, in equal time; of
+# the first two, not one picture obeyed its whole prompt (`python benchmarks/mcmc.py --only pictures`).
 #
 # A diffusion model is what was missing: a *learned* score, at all noise levels, of what pictures are.
 #
