@@ -179,14 +179,18 @@ def pictures(prompts: int, calls: tuple[int, ...] = PICTURE_CALLS, batch: int = 
 
 
 def plot(rows: list[Row], path: Path) -> None:
-    r"""Toy data left, pictures right; what was not measured has no panel."""
-    panels = {"toy, order": plot_order, "toy, law": plot_law, "RMS": plot_difference, "all": plot_obedience}
-    chosen = {key: [row for row in rows if row.case == key or row.metric.startswith(key)] for key in panels}
-    present = [key for key in panels if chosen[key]]
-    figure, axes = plt.subplots(1, len(present), figsize=(4.4 * len(present), 4), squeeze=False, layout="constrained")
-    for ax, key in zip(axes[0], present, strict=True):
-        panels[key](ax, chosen[key])
-    figure.savefig(path, dpi=110)
+    r"""Toy data left, pictures right; a part that was not measured has no column."""
+    columns = (("toy, order", plot_order), ("toy, law", plot_law)), (("RMS", plot_difference), ("all", plot_obedience))
+    chosen = [
+        [(panel, [row for row in rows if row.case == key or row.metric.startswith(key)]) for key, panel in column]
+        for column in columns
+    ]
+    measured = [column for column in chosen if column[0][1]]
+    figure, axes = plt.subplots(2, len(measured), figsize=(5 * len(measured), 8), squeeze=False, layout="constrained")
+    for column, drawn in zip(axes.T, measured, strict=True):
+        for ax, (panel, found) in zip(column, drawn, strict=True):
+            panel(ax, found)
+    figure.savefig(path, dpi=100)
     plt.close(figure)
 
 

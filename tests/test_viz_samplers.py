@@ -28,33 +28,32 @@ def lines(ax):
 
 
 def test_ways_show_the_first_points_and_the_histogram_of_all():
-    figure = viz.ways(TIMES, narrowing, {"one": way([0, 1, 2], [-2, -1, 0], [1, 1, 1])}, shown=2)
+    figure = viz.ways(TIMES, narrowing, {"one": way([0, 1, 1.96], [-2, -1, 0.02], [1, 1, 1])}, shown=2)
     ax, side = figure.axes
-    assert lines(ax) == [[0, 1, 2], [-2, -1, 0]] and ax.lines[0].get_xdata().tolist() == [1000, 500, 0]
+    assert lines(ax) == [[0, 1, 1.96], [-2, -1, 0.02]] and ax.lines[0].get_xdata().tolist() == [1000, 500, 0]
     assert ax.get_xlim() == (1000, 0) and ax.get_title() == "one"  # noise left, data right
-    assert sum(bar.get_width() > 0 for bar in side.patches) == 3
+    bars = [bar.get_y() for bar in side.patches if bar.get_width() > 0]  # the lower edges
+    assert len(bars) == 3 and bars[-1] < 1.96 < bars[-1] + 0.1
     density, places = side.lines[0].get_data()
     assert places[density.argmax()] == pytest.approx(1, abs=0.03)
+    assert density.max() == pytest.approx(1 / (0.2 * (2 * np.pi) ** 0.5), rel=0.01)  # that of t = 0
 
 
 def test_the_density_behind_the_ways_belongs_to_its_time():
     figure = viz.ways(TIMES, narrowing, {"one": way([0, 1, 2])})
-    density = figure.axes[0].collections[0].get_array().reshape(200, 3)
-    assert density.max(axis=0).tolist() == [1, 1, 1]
-    wide = (density > 0.5).sum(axis=0)
-    assert wide[0] < wide[1] < wide[2]
+    band = figure.axes[0].collections[0].get_paths()[4]  # from 1/2 to 5/8 of the maximum
+    for t in (0, 500):
+        edge = band.vertices[np.isclose(band.vertices[:, 0], t), 1]
+        half_width = (2 * np.log(2)) ** 0.5 * (0.2 + t / 1000)  # of a Gaussian, at half its height
+        assert (edge.min(), edge.max()) == pytest.approx((1 - half_width, 1 + half_width), abs=0.02)
 
 
 def test_orders_show_every_way_and_every_error():
     exact, wild, steps = way([0, 1, 2], [1, 1, 1]), way([0, 5, 2], [1, -5, 1]), {"heun": way([0, 1, 1], [1, 1, 0])}
     errors = {"ddim: slope 1.00": ([10, 100], [1e-1, 1e-2]), "my own": ([10, 100], [1.0, 0.1])}
     left, right = viz.orders(TIMES, narrowing, exact, {"ddpm": wild}, steps, errors, {"ddim": 1}).axes
-    assert lines(left)[:2] == [[0, 5, 2], [1, -5, 1]] and lines(left)[3:] == [
-        [0, 1, 2],
-        [1, 1, 1],
-        [0, 1, 1],
-        [1, 1, 0],
-    ]
+    assert lines(left)[:2] == [[0, 5, 2], [1, -5, 1]]
+    assert lines(left)[3:] == [[0, 1, 2], [1, 1, 1], [0, 1, 1], [1, 1, 0]]
     named = {text.get_text() for text in left.get_legend().get_texts()}
     assert named == {"ddpm, 2 steps", "the ODE's solution", "heun, 2 steps"}
     assert [text.get_text() for text in right.get_legend().get_texts()] == list(errors)

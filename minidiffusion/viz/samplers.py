@@ -1,4 +1,7 @@
-r"""Samplers at work: their ways over a density, and how their error falls with the number of network calls."""
+r"""Samplers at work: their ways over a density, and how their error falls with the number of network calls.
+
+Ways and densities are drawn in few colours, without smooth edges: a notebook with such a picture stays small.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -29,20 +32,20 @@ Way = tuple[Tensor, Tensor]  # the times `m`, from noise to data, and the places
 Curve = tuple[Sequence[int], Sequence[float]]  # numbers of calls, and the error with each
 
 
-def ways(times: Tensor, log_prob: LogProb, runs: Mapping[str, Way], shown: int = 8) -> Figure:
+def ways(times: Tensor, log_prob: LogProb, runs: Mapping[str, Way], shown: int = 6) -> Figure:
     r"""Samplers on a line, each from noise (left) to data (right), over the density at each time.
 
     log_prob(x, t): of places x `n 1` at time t. Of the n points of a run `shown` are drawn; the histogram at the right
     edge is that of all of them at the end, with the true density around it.
     """
     figure, axes = plt.subplots(
-        1, 2 * len(runs), figsize=(3.1 * len(runs), 2.6), width_ratios=[4, 1] * len(runs), sharey=True,
+        1, 2 * len(runs), figsize=(2.9 * len(runs), 2.4), width_ratios=[4, 1] * len(runs), sharey=True,
         layout="constrained",
     )  # fmt: skip
     edges = np.linspace(-LIMIT, LIMIT, 47)
     for ax, side, (title, (t, x)) in zip(axes[::2], axes[1::2], runs.items(), strict=True):
         places, density = _landscape(ax, times, log_prob)
-        ax.plot(t.numpy(), x[:, :shown].numpy(), color=VERMILION, linewidth=0.7)
+        ax.plot(t.numpy(), x[:, :shown].numpy(), color=VERMILION, linewidth=0.5, antialiased=False)
         ax.set_title(title, fontsize=9)
         side.hist(x[-1].numpy(), edges, density=True, orientation="horizontal", color=VERMILION, alpha=0.6)
         side.plot(density.numpy(), places.numpy(), color=BLUE, linewidth=1.2)
@@ -65,10 +68,10 @@ def orders(
 
     exact: the true solution, a black line. wiggling: samplers that draw noise. steps: those of few steps, each marked.
     """
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9.6, 4), width_ratios=[5, 4], layout="constrained")
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8.8, 3.7), width_ratios=[5, 4], layout="constrained")
     _landscape(left, times, log_prob)
     for name, (t, x) in wiggling.items():
-        left.plot(t.numpy(), x.numpy(), color=STYLES[name][0], linewidth=0.5)
+        left.plot(t.numpy(), x.numpy(), color=STYLES[name][0], linewidth=0.5, alpha=0.6, antialiased=False)
         left.plot([], [], color=STYLES[name][0], linewidth=1, label=f"{name}, {len(t) - 1} steps")
     for j, place in enumerate(exact[1].T.numpy()):
         left.plot(exact[0].numpy(), place, color="black", linewidth=1.6, label=None if j else "the ODE's solution")
@@ -105,6 +108,7 @@ def against_calls(ax: Axes, errors: Mapping[str, Curve], ylabel: str, parallel: 
     ax.set_xlabel("network calls", fontsize=9)
     ax.set_ylabel(ylabel, fontsize=9)
     ax.tick_params(labelsize=8)
+    ax.margins(y=0.09)
     ax.grid(alpha=0.25)
     ax.legend(fontsize=8)
     return ax
@@ -114,9 +118,8 @@ def _landscape(ax: Axes, times: Tensor, log_prob: LogProb) -> tuple[Tensor, Tens
     r"""The density at all times, each column scaled to its own maximum. Returns places and the density at the end."""
     places = torch.linspace(-LIMIT, LIMIT, 200, dtype=torch.float64)
     density = torch.stack([log_prob(places[:, None], int(t)).exp() for t in times], dim=1)
-    ax.pcolormesh(
-        times.numpy(), places.numpy(), (density / density.amax(0)).numpy(), cmap="Blues", vmax=1.7, rasterized=True
-    )
+    levels = np.linspace(0, 1, 9)
+    ax.contourf(times.numpy(), places.numpy(), (density / density.amax(0)).numpy(), levels, cmap="Blues", vmax=1.7)
     ax.set(xlim=(int(times.max()), int(times.min())), ylim=(-LIMIT, LIMIT))
     ax.set_xlabel("t, from noise to data", fontsize=9)
     ax.tick_params(labelsize=8)

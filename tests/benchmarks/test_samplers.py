@@ -58,5 +58,6 @@ def test_rows_become_a_csv_with_the_machine_in_each(tmp_path):
 
 def test_the_plot_shows_what_was_measured(tmp_path):
     rows = list(samplers.order(calls=(64, 128), draws=4, reference_steps=200))
+    rows += samplers.law(calls=(4, 8), draws=100, repeats=1)
     samplers.plot(rows, tmp_path / "plot.png")
     assert (tmp_path / "plot.png").stat().st_size > 10_000
