@@ -38,8 +38,8 @@ MUTANTS = [
     Mutant(
         "the loss looks up the time before",
         DIFFUSION + "objective.py",
-        "x_t = forward.sample(schedule, x_0, t, eps)",
-        "x_t = forward.sample(schedule, x_0, t - 1, eps)",
+        "x_t = forward.sample(schedule, x_0, t, eps)\n    wanted",
+        "x_t = forward.sample(schedule, x_0, t - 1, eps)\n    wanted",
         "tests/diffusion/test_objective.py::test_the_noise_asked_for_is_the_noise_added",
     ),
     Mutant(
