@@ -2,9 +2,9 @@ r"""The model card: what a folder of weights is, how it came about, and what it 
 
     python -m minidiffusion.training.card build/weights
 
-gathers it from the trainings' summaries, from the examination (`evaluation.md`) and, if there are any, from measurements
-that decided how it was made (`choices.md`), and writes README.md beside the weights. Nothing in a card is typed by hand
-but the limits.
+gathers it from the trainings' summaries, from the examination (`evaluation.md`) and, if there are any, from the
+measurements that decided how it was made (`choices.md`), and writes README.md beside the weights. Nothing in a card is
+typed by hand but the limits.
 """
 
 import json
