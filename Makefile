@@ -22,10 +22,10 @@ unexport PROMPT
 imagine: export MINIDIFFUSION_PROMPT := $(value PROMPT)
 
 # Two test processes on two cores: more threads in each would only get in each other's way.
-test lessons lessons-check: export OMP_NUM_THREADS := 1
+test kernels-check lessons lessons-check: export OMP_NUM_THREADS := 1
 
 .DELETE_ON_ERROR:
-.PHONY: help imagine test mutants lessons lessons-check lint bench weights check-pins clean
+.PHONY: help imagine test kernels-check mutants lessons lessons-check lint bench weights check-pins clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,13 +34,16 @@ imagine: $(VENV)/.for-imagine  ## four pictures of PROMPT="..." (more options: A
 	@$(BIN)/minidiffusion imagine $(ARGS) -- "$$MINIDIFFUSION_PROMPT"
 
 test: $(VENV)/.for-work  ## the test suite, without the notebooks
-	$(BIN)/python -m pytest -n 2 -m "not lesson" $(ARGS)
+	$(BIN)/python -m pytest -n 2 -m "not lesson and not kernel" $(ARGS)
 
 lessons: $(VENV)/.for-work  ## execute every lesson and write lessons/*.ipynb
 	$(BIN)/python -m lessons.run $(ARGS)
 
 lessons-check: $(VENV)/.for-work  ## every lesson as a student, solved, and with planted mistakes
 	$(BIN)/python -m pytest -n 2 -m lesson tests/lessons $(ARGS)
+
+kernels-check: $(VENV)/.for-work  ## the Triton kernels against their formulas; interpreted (slowly) where there is no GPU
+	$(BIN)/python -m pytest -n 2 -m kernel tests/kernels $(ARGS)
 
 mutants: $(VENV)/.for-work  ## do the tests notice the slips that others have made?
 	$(BIN)/python tests/mutants.py $(ARGS)
@@ -101,5 +104,5 @@ $(VENV)/.for-imagine: $(VENV)/.made pyproject.toml constraints.txt
 
 $(VENV)/.for-work: $(VENV)/.for-imagine
 	@echo "installing what the tests and the lessons need as well"
-	$(PIP_INSTALL) -e ".[dev,lessons,parity]"
+	$(PIP_INSTALL) -e ".[dev,lessons,parity,kernels]"
 	@touch $@

@@ -328,8 +328,8 @@ viz.grid([[pictures[i] for pictures in columns.values()] for i in range(3)], col
 # pictures from non-pictures; a walk that follows its gradient finds what pleases CLIP. (On real CLIP and real
 # pictures this is how "adversarial" images are made.)
 #
-# The judge of lesson 00 agrees with you. Of everything that 40 prompts said, it found 43 % in the best of as many
-# Gaussian draws as fit (best by CLIP), 49 % in what MALA walked to, and 100 % in what diffusion drew, in equal time; of
+# The judge of lesson 00 agrees with you. Of everything that 40 prompts said, it found 45 % in the best of as many
+# Gaussian draws as fit (best by CLIP), 46 % in what MALA walked to, and 100 % in what diffusion drew, in equal time; of
 # the first two, not one picture obeyed its whole prompt (`python benchmarks/mcmc.py --only pictures`).
 #
 # A diffusion model is what was missing: a *learned* score, at all noise levels, of what pictures are.

@@ -47,5 +47,5 @@ def test_group_norm(backend, shape):
 
 
 def test_unknown_backends_are_refused():
-    with pytest.raises(ValueError, match="'auto', 'reference' and 'torch'"):
+    with pytest.raises(ValueError, match="'auto', 'reference', 'torch' and 'triton'"):
         group_norm(rand(1, 4, 2), 2, backend="cuda")

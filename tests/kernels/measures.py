@@ -1,0 +1,76 @@
+r"""What all kernels are held to, and the instruments for it.
+
+Errors are relative Frobenius norms of the difference from float64, on the same (already rounded) inputs. PyTorch's own
+error in the same dtype is the yardstick: a half-precision kernel must not be worse than it at all.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+FACTOR = {torch.float32: 2.5, torch.float16: 1.0, torch.bfloat16: 1.0}
+CAP = {torch.float32: 5e-7, torch.float16: 5e-4, torch.bfloat16: 4e-3}
+
+
+def error(x: Tensor, exact: Tensor) -> float:
+    """||x - exact|| / ||exact||, or against numbers of size 1 if it is 0."""
+    return ((x.double() - exact).norm() / (exact.numel() ** 0.5 if is_zero(exact) else exact.norm())).item()
+
+
+def is_zero(exact: Tensor) -> bool:
+    """Some gradients are: that of a query with one key, of a single normalised pixel."""
+    return exact.norm().item() < 1e-9 * exact.numel() ** 0.5
+
+
+def hold_to(ours: dict[str, Tensor], eager: dict[str, Tensor], exact: dict[str, Tensor], dtype: torch.dtype) -> None:
+    """Assert that every tensor of ours is as near to float64 as it must be, given how near PyTorch is."""
+    for name in exact:
+        mine, yardstick = error(ours[name], exact[name]), error(eager[name], exact[name])
+        assert mine <= CAP[dtype], f"{name}: error {mine:.2e}, at most {CAP[dtype]:.0e} is good enough"
+        if is_zero(exact[name]):  # then there is no yardstick: the formula may be exact by luck
+            continue
+        # Where PyTorch rounds only once as well, both errors are that rounding's and differ in the fourth digit.
+        assert mine <= 1.005 * FACTOR[dtype] * yardstick, f"{name}: error {mine:.2e}, PyTorch's own is {yardstick:.2e}"
+
+
+@contextmanager
+def guarded(monkeypatch, guard: int = 4096, value: float = 77.0) -> Iterator[list[tuple[Tensor, Tensor]]]:
+    """Surround all that is allocated with `guard` elements of a known value; at the end, none may have changed."""
+    made = []
+
+    def surrounded(plain):
+        def allocate(*arguments, **options):
+            wanted = plain(*arguments, **options)
+            memory = torch.full((wanted.untyped_storage().nbytes() // wanted.element_size() + 2 * guard,), value)
+            memory = memory.to(wanted.dtype)
+            made.append((memory[:guard], memory[-guard:]))
+            return memory.as_strided(wanted.shape, wanted.stride(), guard)
+
+        return allocate
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "empty_like", surrounded(torch.empty_like))
+        patch.setattr(torch.Tensor, "new_empty", surrounded(torch.Tensor.new_empty))
+        yield made
+    assert made
+    for before, after in made:
+        assert (before == value).all() and (after == value).all(), "a kernel wrote outside of its output"
+
+
+class Operators(TorchDispatchMode):
+    """The operators that ran inside the `with` block, and the shapes of what they returned."""
+
+    def __init__(self):
+        super().__init__()
+        self.names: list[str] = []
+        self.shapes: list[tuple[int, ...]] = []
+
+    def __torch_dispatch__(self, operator, types, args=(), kwargs=None):
+        result = operator(*args, **(kwargs or {}))
+        self.names.append(str(operator))
+        results = result if isinstance(result, (tuple, list)) else (result,)
+        self.shapes += [tuple(x.shape) for x in results if isinstance(x, Tensor)]
+        return result
