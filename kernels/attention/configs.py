@@ -1,9 +1,8 @@
 r"""How large the tiles are, and how many warps share one: a small table, and why each entry is what it is.
 
 BLOCK_M queries by BLOCK_N keys; num_stages: how many tiles ahead are being loaded. Larger tiles reread less, until the
-registers of a thread (255) or the memory of a multiprocessor (99 KB where it is scarcest) are full. Every entry was
-compiled, causal and not, for lengths that divide and that do not, and none spills (`python -m kernels.codegen`). None
-has been timed.
+registers of a thread (255) or the memory of a multiprocessor (99 KB where it is scarcest) are full. `python -m kernels.codegen` compiles
+every entry, for all lengths, causal and not, and reports registers and spills; none has been timed.
 """
 
 from dataclasses import asdict, dataclass
@@ -19,25 +18,33 @@ class Config:
     num_stages: int
 
 
-AMPERE, HOPPER = "8.x and 12.x", "9.x and 10.x"  # by their tensor cores: of a warp (HMMA), of four warps (HGMMA)
+# Generations, by compute capability. 8.6 to 8.9 and 12.x have the instructions of 8.0, but ptxas orders them otherwise
+# there and runs out of registers sooner; 9.0 multiplies with four warps at a time.
+AMPERE, GEFORCE, HOPPER = "8.0", "8.6 to 8.9 and 12.x", "9.0 and 10.x"
 
 # Half precision: kernel -> (generation, widest head) -> its tile
 TABLE = {
     "forward": {
         (AMPERE, 64): Config(128, 64, 4, 3),
         (AMPERE, 128): Config(128, 32, 8, 3),
+        (GEFORCE, 64): Config(128, 64, 8, 3),
+        (GEFORCE, 128): Config(128, 32, 8, 3),
         (HOPPER, 64): Config(128, 64, 4, 3),
         (HOPPER, 128): Config(128, 64, 8, 2),
     },
     "query_gradient": {
         (AMPERE, 64): Config(64, 64, 4, 2),
         (AMPERE, 128): Config(64, 32, 4, 2),
+        (GEFORCE, 64): Config(64, 64, 4, 2),
+        (GEFORCE, 128): Config(32, 32, 4, 2),
         (HOPPER, 64): Config(64, 64, 4, 2),
         (HOPPER, 128): Config(64, 32, 4, 2),
     },
     "key_value_gradient": {
         (AMPERE, 64): Config(32, 64, 4, 2),
         (AMPERE, 128): Config(64, 64, 8, 2),
+        (GEFORCE, 64): Config(32, 64, 8, 2),
+        (GEFORCE, 128): Config(64, 64, 8, 2),
         (HOPPER, 64): Config(64, 64, 4, 2),
         (HOPPER, 128): Config(32, 64, 8, 2),
     },
@@ -59,7 +66,8 @@ def config(kernel: str, capability: tuple[int, int] | None, d: int, dtype: torch
     if capability is None:
         return asdict(INTERPRETED)
     table = FLOAT32 if dtype == torch.float32 else TABLE
-    return asdict(table[kernel][HOPPER if capability[0] in (9, 10) else AMPERE, 64 if d <= 64 else 128])
+    generation = AMPERE if capability == (8, 0) else HOPPER if capability[0] in (9, 10) else GEFORCE
+    return asdict(table[kernel][generation, 64 if d <= 64 else 128])
 
 
 def precision(dtype: torch.dtype) -> str:

@@ -116,7 +116,7 @@ def test_the_matrix_is_large_enough():
 
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("kernel", configs.TABLE)
-@pytest.mark.parametrize("generation", [configs.AMPERE, configs.HOPPER])
+@pytest.mark.parametrize("generation", [configs.AMPERE, configs.GEFORCE, configs.HOPPER])
 @pytest.mark.parametrize("d, dtype", [(64, torch.float16), (128, torch.bfloat16)], ids=str)
 def test_the_tiles_that_are_shipped_calculate_rightly(kernel, generation, d, dtype, causal, monkeypatch):
     r"""Each with a length that leaves one whole tile, one ragged and, of queries, none."""
