@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ..backend import launching_on
 from ..interpreter import jit
-from .forward import affine, tile
+from .forward import affine, per_group, tile
 from .layout import Layout
 
 
@@ -45,23 +45,22 @@ def backward_small(
 ):  # fmt: skip
     """One program a group: the sums of its channels, c1, c2 and dx."""
     n, g = tl.program_id(0) // G, tl.program_id(0) % G
-    member, pixel = tl.arange(0, BLOCK_C), tl.arange(0, BLOCK_S)
-    channel = g * (C // G) + member
-    mine = member < C // G
-    inside = mine[:, None] & (pixel < S)[None, :]
-    offsets = tile(n, channel, pixel, C, S, stride_c, stride_s)
+    channel, pixel = g * (C // G) + tl.arange(0, BLOCK_C), tl.arange(0, BLOCK_S)
+    end = g * (C // G) + C // G
+    offsets, inside = tile(n, channel, end, pixel, C, S, stride_c, stride_s)
+    mine = channel < end
     mean, rstd = tl.load(mean_ptr + tl.program_id(0)), tl.load(rstd_ptr + tl.program_id(0))
     xhat = (tl.load(x_ptr + offsets, mask=inside, other=0).to(mean.dtype) - mean) * rstd
     dz = tl.load(dy_ptr + offsets, mask=inside, other=0).to(mean.dtype)
     if SILU:
         dz = through_silu(dz, affine(xhat, weight_ptr, bias_ptr, channel, mine))
     sum_dz, sum_dz_xhat = tl.sum(dz, axis=1), tl.sum(dz * xhat, axis=1)
-    tl.store(sum_dz_ptr + n * C + channel, sum_dz, mask=mine)
-    tl.store(sum_dz_xhat_ptr + n * C + channel, sum_dz_xhat, mask=mine)
     weight = channel_weight(weight_ptr, channel, mine, mean)
     c1 = tl.sum(weight * sum_dz, axis=0) / (C // G * S)
     c2 = tl.sum(weight * sum_dz_xhat, axis=0) / (C // G * S)
     tl.store(dx_ptr + offsets, rstd * (weight[:, None] * dz - c1 - c2 * xhat), mask=inside)
+    tl.store(sum_dz_ptr + n * C + channel, sum_dz, mask=mine)
+    tl.store(sum_dz_xhat_ptr + n * C + channel, sum_dz_xhat, mask=mine)
 
 
 @jit
@@ -72,18 +71,14 @@ def partial_sums(
     """sum dz and sum dz xhat, of SPLIT pixels of each of BLOCK_C channels."""
     n, t = tl.program_id(0) // T, tl.program_id(0) % T
     channel = tl.program_id(1) * BLOCK_C + tl.arange(0, BLOCK_C)
-    group = n * G + channel // (C // G)
-    mean = tl.load(mean_ptr + group, mask=channel < C, other=0)
-    rstd = tl.load(rstd_ptr + group, mask=channel < C, other=0)
-    sum_dz, sum_dz_xhat = tl.zeros_like(mean), tl.zeros_like(mean)
+    mean, rstd = per_group(mean_ptr, rstd_ptr, n, channel, C, G)
+    sum_dz, sum_dz_xhat = tl.zeros([BLOCK_C], mean.dtype), tl.zeros([BLOCK_C], mean.dtype)
     for start in range(t * SPLIT, tl.minimum((t + 1) * SPLIT, S), BLOCK_S):
         pixel = start + tl.arange(0, BLOCK_S)
-        inside = (channel < C)[:, None] & (pixel < S)[None, :]
-        offsets = tile(n, channel, pixel, C, S, stride_c, stride_s)
-        xhat = (tl.load(x_ptr + offsets, mask=inside, other=0).to(mean.dtype) - mean[:, None]) * rstd[:, None]
-        dz = tl.load(dy_ptr + offsets, mask=inside, other=0).to(
-            mean.dtype
-        )  # 0 beyond the edge, and so is the sum there
+        offsets, inside = tile(n, channel, C, pixel, C, S, stride_c, stride_s)
+        xhat = (tl.load(x_ptr + offsets, mask=inside, other=0).to(mean.dtype) - mean) * rstd
+        # 0 beyond the edge, and so is what it adds to the sums
+        dz = tl.load(dy_ptr + offsets, mask=inside, other=0).to(mean.dtype)
         if SILU:
             dz = through_silu(dz, affine(xhat, weight_ptr, bias_ptr, channel, channel < C))
         sum_dz += tl.sum(dz, axis=1)
@@ -102,14 +97,10 @@ def input_gradient(
     n, s = tl.program_id(0) // tl.cdiv(S, BLOCK_S), tl.program_id(0) % tl.cdiv(S, BLOCK_S)
     pixel = s * BLOCK_S + tl.arange(0, BLOCK_S)
     channel = tl.program_id(1) * BLOCK_C + tl.arange(0, BLOCK_C)
-    inside = (channel < C)[:, None] & (pixel < S)[None, :]
-    offsets = tile(n, channel, pixel, C, S, stride_c, stride_s)
-    group = n * G + channel // (C // G)
-    mean = tl.load(mean_ptr + group, mask=channel < C, other=0)
-    rstd = tl.load(rstd_ptr + group, mask=channel < C, other=0)[:, None]
-    c1 = tl.load(c1_ptr + group, mask=channel < C, other=0)[:, None]
-    c2 = tl.load(c2_ptr + group, mask=channel < C, other=0)[:, None]
-    xhat = (tl.load(x_ptr + offsets, mask=inside, other=0).to(mean.dtype) - mean[:, None]) * rstd
+    offsets, inside = tile(n, channel, C, pixel, C, S, stride_c, stride_s)
+    mean, rstd = per_group(mean_ptr, rstd_ptr, n, channel, C, G)
+    c1, c2 = per_group(c1_ptr, c2_ptr, n, channel, C, G)
+    xhat = (tl.load(x_ptr + offsets, mask=inside, other=0).to(mean.dtype) - mean) * rstd
     dz = tl.load(dy_ptr + offsets, mask=inside, other=0).to(mean.dtype)
     if SILU:
         dz = through_silu(dz, affine(xhat, weight_ptr, bias_ptr, channel, channel < C))

@@ -26,10 +26,19 @@ from .layout import Layout
 
 
 @jit
-def tile(n, channel, pixel, C, S, stride_c, stride_s):
-    """Where the pixels of these channels of sample n are. The sample is found with 64 bits, one sample fits 31."""
-    start = n.to(tl.int64) * C * S
-    return start + channel[:, None] * stride_c + pixel[None, :] * stride_s
+def tile(n, channel, end, pixel, C, S, stride_c, stride_s):
+    """Where these pixels of these channels of sample n are, and which of them are before channel `end` and pixel S."""
+    start = n.to(tl.int64) * C * S  # one sample fits 31 bits, a batch may not
+    offsets = start + channel[:, None] * stride_c + pixel[None, :] * stride_s
+    return offsets, (channel < end)[:, None] & (pixel < S)[None, :]
+
+
+@jit
+def per_group(a_ptr, b_ptr, n, channel, C, G):
+    """Two numbers of the group of each channel, as columns."""
+    group = n * G + channel // (C // G)
+    a, b = tl.load(a_ptr + group, mask=channel < C, other=0), tl.load(b_ptr + group, mask=channel < C, other=0)
+    return a[:, None], b[:, None]
 
 
 @jit
@@ -54,17 +63,15 @@ def normalize_small(
 ):  # fmt: skip
     """One program a group, which stays in registers between the statistics and their use."""
     n, g = tl.program_id(0) // G, tl.program_id(0) % G
-    member, pixel = tl.arange(0, BLOCK_C), tl.arange(0, BLOCK_S)
-    channel = g * (C // G) + member
-    mine = member < C // G  # the group, not all channels: the lanes beyond belong to the next group
-    inside = mine[:, None] & (pixel < S)[None, :]
-    offsets = tile(n, channel, pixel, C, S, stride_c, stride_s)
+    channel, pixel = g * (C // G) + tl.arange(0, BLOCK_C), tl.arange(0, BLOCK_S)
+    end = (g + 1) * (C // G)  # of the group, not of all channels: what comes then is the next group's
+    offsets, inside = tile(n, channel, end, pixel, C, S, stride_c, stride_s)
     count = C // G * S
     x = tl.load(x_ptr + offsets, mask=inside, other=0).to(mean_ptr.dtype.element_ty)
     mean = tl.sum(tl.sum(x, axis=1), axis=0) / count
     centred = tl.where(inside, x - mean, 0)
     rstd = 1 / tl.sqrt(tl.sum(tl.sum(centred * centred, axis=1), axis=0) / count + eps)
-    z = affine(centred * rstd, weight_ptr, bias_ptr, channel, mine)
+    z = affine(centred * rstd, weight_ptr, bias_ptr, channel, channel < end)
     tl.store(y_ptr + offsets, silu(z) if SILU else z, mask=inside)
     tl.store(mean_ptr + tl.program_id(0), mean)
     tl.store(rstd_ptr + tl.program_id(0), rstd)
@@ -82,8 +89,8 @@ def partial_moments(
     m2 = tl.zeros([BLOCK_C], part_mean_ptr.dtype.element_ty)
     for start in range(t * SPLIT, tl.minimum((t + 1) * SPLIT, S), BLOCK_S):
         pixel = start + tl.arange(0, BLOCK_S)
-        inside = (channel < C)[:, None] & (pixel < S)[None, :]
-        x = tl.load(x_ptr + tile(n, channel, pixel, C, S, stride_c, stride_s), mask=inside, other=0).to(mean.dtype)
+        offsets, inside = tile(n, channel, C, pixel, C, S, stride_c, stride_s)
+        x = tl.load(x_ptr + offsets, mask=inside, other=0).to(mean.dtype)
         before, fresh = start - t * SPLIT, tl.minimum(BLOCK_S, S - start)  # pixels merged already, pixels of this tile
         fresh_mean = tl.sum(x, axis=1) / fresh
         centred = tl.where(inside, x - fresh_mean[:, None], 0)
@@ -121,13 +128,10 @@ def normalize(
     n, s = tl.program_id(0) // tl.cdiv(S, BLOCK_S), tl.program_id(0) % tl.cdiv(S, BLOCK_S)
     pixel = s * BLOCK_S + tl.arange(0, BLOCK_S)
     channel = tl.program_id(1) * BLOCK_C + tl.arange(0, BLOCK_C)
-    inside = (channel < C)[:, None] & (pixel < S)[None, :]
-    offsets = tile(n, channel, pixel, C, S, stride_c, stride_s)
-    group = n * G + channel // (C // G)
-    mean = tl.load(mean_ptr + group, mask=channel < C, other=0)
-    rstd = tl.load(rstd_ptr + group, mask=channel < C, other=0)
+    offsets, inside = tile(n, channel, C, pixel, C, S, stride_c, stride_s)
+    mean, rstd = per_group(mean_ptr, rstd_ptr, n, channel, C, G)
     x = tl.load(x_ptr + offsets, mask=inside, other=0).to(mean.dtype)
-    z = affine((x - mean[:, None]) * rstd[:, None], weight_ptr, bias_ptr, channel, channel < C)
+    z = affine((x - mean) * rstd, weight_ptr, bias_ptr, channel, channel < C)
     tl.store(y_ptr + offsets, silu(z) if SILU else z, mask=inside)
 
 
