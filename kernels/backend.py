@@ -9,13 +9,41 @@ this process interprets; it can no longer compile.
 
 import importlib.util
 import os
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import Tensor
 
 BACKENDS = ("auto", "reference", "torch", "triton")
 HAVE_TRITON = importlib.util.find_spec("triton") is not None  # macOS and Windows have none
+
+_auto = "auto"
+
+
+@contextmanager
+def auto_is(backend: str) -> Iterator[None]:
+    r"""Inside the `with` block, "auto" means `backend`: a whole network runs through the formulas, or our kernels.
+
+    It holds for the whole process, threads included. Raises ValueError for an unknown backend.
+    """
+    global _auto
+    before, _auto = _auto, valid(backend)
+    try:
+        yield
+    finally:
+        _auto = before
+
+
+def wanted(backend: str) -> str:
+    """`backend`, or what "auto" means just now."""
+    return _auto if backend == "auto" else backend
+
+
+def valid(backend: str) -> str:
+    if backend not in BACKENDS:
+        raise ValueError(f"backend is {backend!r}; valid are 'auto', 'reference', 'torch' and 'triton'")
+    return backend
 
 
 def interpreting() -> bool:
@@ -39,9 +67,7 @@ def resolve(backend: str, x: Tensor, oldest: tuple[int, int], obstacle: str | No
         return "triton" if ours and capability(x.device) >= oldest else "torch"
     if backend == "triton":
         _refuse(x, oldest, obstacle)
-    elif backend not in BACKENDS:
-        raise ValueError(f"backend is {backend!r}; valid are 'auto', 'reference', 'torch' and 'triton'")
-    return backend
+    return valid(backend)
 
 
 def _refuse(x: Tensor, oldest: tuple[int, int], obstacle: str | None) -> None:

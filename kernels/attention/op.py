@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..backend import interpreting, resolve
+from ..backend import interpreting, resolve, wanted
 from . import reference
 
 OLDEST = (8, 0)  # an A100; before it, Triton multiplies matrices without the tensor cores
@@ -33,6 +33,7 @@ def attention(
         raise ValueError(
             f"causal attention of {q.shape[-2]} queries over {k.shape[-2]} keys; their numbers must be equal"
         )
+    backend = wanted(backend)
     if backend != "auto" or q.is_cuda:  # on a CPU, "auto" goes straight to PyTorch
         backend = resolve(backend, q, OLDEST, obstacle(q, k, v, scale))
         if backend == "reference":

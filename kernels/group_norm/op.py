@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..backend import resolve
+from ..backend import resolve, wanted
 from . import reference
 from .layout import dense
 
@@ -28,6 +28,7 @@ def group_norm(
     format (contiguous or channels_last). Raises ValueError or RuntimeError, saying what is valid, for an unknown
     backend and where "triton" cannot run.
     """
+    backend = wanted(backend)
     if backend != "auto" or x.is_cuda:  # on a CPU, "auto" goes straight to PyTorch
         backend = resolve(backend, x, OLDEST, obstacle(x, groups, weight, bias))
         if backend == "reference":
