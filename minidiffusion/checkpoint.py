@@ -18,7 +18,7 @@ import sys
 import types
 import typing
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -116,6 +116,14 @@ def file_hash(path: str | os.PathLike) -> str:
 
 
 # ---------------------------------------------------------------------------------------------------- reading
+
+
+def check_hashes(index: str | os.PathLike, sha256: dict[str, str], names: Iterable[str]) -> None:
+    r"""`CheckpointError` unless every file beside `index` has the hash that the index names."""
+    for name in names:
+        path = Path(index).parent / name
+        if sha256.get(name) != file_hash(path):
+            raise CheckpointError(f"{path} is damaged or newer than {Path(index).name}, which names another file.")
 
 
 def load_model(folder: str | os.PathLike, name: str, config_class: type, model_class: type[M]) -> M:

@@ -59,8 +59,8 @@ MUTANTS = [
     Mutant(
         "noise at the last step",
         DIFFUSION + "sampler.py",
-        "tilde, nu) if sigma[1] > 0 else tilde",
-        "tilde, nu)",
+        "x = mean + var.sqrt() * noise(x) if sigma[1] > 0 else mean",
+        "x = mean + var.sqrt() * noise(x)",
         "tests/diffusion/test_sampler.py::test_ddpm_ends_without_noise_whatever_its_variance",
     ),
     Mutant(

@@ -19,8 +19,11 @@ from .schedule import Schedule
 
 
 def combine(u: Prediction, c: Prediction, scale: float) -> Prediction:
-    r"""u + scale (c - u), in eps and in x_0: both are affine in the network's answer, so they stay consistent."""
-    return Prediction(x0=u.x0 + scale * (c.x0 - u.x0), eps=u.eps + scale * (c.eps - u.eps))
+    r"""u + scale (c - u), in eps and in x_0: both are affine in the network's answer, so they stay consistent.
+
+    How wide the reverse step is (nu) is no direction to exaggerate; it is taken from c.
+    """
+    return Prediction(x0=u.x0 + scale * (c.x0 - u.x0), eps=u.eps + scale * (c.eps - u.eps), nu=c.nu)
 
 
 def classifier_free(
@@ -38,7 +41,8 @@ def classifier_free(
         if scale == 1:
             return denoise(x_t, t, prompt)
         both = denoise(torch.cat([x_t, x_t]), t, torch.cat([negative, prompt]))
-        u, c = (Prediction(*half) for half in zip(both.x0.chunk(2), both.eps.chunk(2), strict=True))
+        halves = zip(*(part.chunk(2) for part in both if part is not None), strict=True)  # nu may be None
+        u, c = (Prediction(*half) for half in halves)
         return combine(u, c, scale)
 
     return guided

@@ -59,8 +59,8 @@ def ddpm(
         alpha, sigma = times.alpha[i : i + 2], times.sigma[i : i + 2]
         x0_hat, _, nu = denoise(x, times.t[i])
         mean, tilde = posterior(x, x0_hat, alpha, sigma)
-        var = choose_variance(variance, transition(alpha, sigma)[1], tilde, nu) if sigma[1] > 0 else tilde
-        x = mean + var.sqrt() * noise(x)
+        var = choose_variance(variance, transition(alpha, sigma)[1], tilde, nu)
+        x = mean + var.sqrt() * noise(x) if sigma[1] > 0 else mean  # the last step ends in x0_hat, without noise
         yield Step(i, int(times.t[i + 1]), x, x0_hat)
 
 

@@ -21,7 +21,15 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 import minidiffusion
-from minidiffusion.checkpoint import CheckpointError, file_hash, load_config, load_model, save_model, write_atomically
+from minidiffusion.checkpoint import (
+    CheckpointError,
+    check_hashes,
+    file_hash,
+    load_config,
+    load_model,
+    save_model,
+    write_atomically,
+)
 from minidiffusion.clip.encoder import CLIP, CLIPConfig
 from minidiffusion.clip.tokenizer import Tokenizer
 from minidiffusion.diffusion.guidance import classifier_free
@@ -124,9 +132,7 @@ class TextToImage:
         """
         folder = find_weights(weights)
         index = load_config(folder / INDEX, Index)
-        for name in FILES:
-            if index.sha256.get(name) != file_hash(folder / name):
-                raise CheckpointError(f"{folder / name} is damaged or newer than {INDEX}, which names another file.")
+        check_hashes(folder / INDEX, index.sha256, FILES)
         try:
             return cls(
                 Tokenizer.load(folder / "tokenizer.json"),

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from minidiffusion.checkpoint import file_hash, load_model, save_model, write_atomically
+from minidiffusion.checkpoint import check_hashes, file_hash, load_config, load_model, save_model, write_atomically
 from minidiffusion.data.digits import GREYS
 from minidiffusion.diffusion import objective
 from minidiffusion.diffusion.bound import discretised
@@ -44,14 +44,29 @@ class DigitsTraining:
 
 
 SHIPPED = Path(__file__).parents[1] / "weights" / "digits"
+FILES = ("digits.json", "digits.safetensors")
+
+
+@dataclass(frozen=True)
+class Index:
+    r"""model.json: which noise the network was trained against, and the hashes of its files."""
+
+    schedule: Name
+    T: int
+    prediction: Kind
+    sha256: dict[str, str]
 
 
 def trained_digits(folder: Path = SHIPPED) -> tuple[Callable[[Tensor, Tensor], Prediction], Schedule]:
-    r"""(the trained denoiser, its schedule), as shipped or from the folder of a training. Raises CheckpointError."""
-    network = load_model(folder, "digits", ResNetConfig, ResNet).eval().requires_grad_(False)
-    index = json.loads((folder / "model.json").read_text())
-    schedule = make_schedule(index["schedule"], index["T"])
-    return denoiser(network, schedule, index["prediction"]), schedule
+    r"""(the trained denoiser, its schedule), as shipped or from the folder of a training.
+
+    Raises CheckpointError, with one sentence, for files that are missing, damaged or from another training.
+    """
+    index = load_config(folder / "model.json", Index)
+    check_hashes(folder / "model.json", index.sha256, FILES)
+    network = load_model(folder, "digits", ResNetConfig, ResNet).requires_grad_(False)
+    schedule = make_schedule(index.schedule, index.T)
+    return denoiser(network, schedule, index.prediction), schedule
 
 
 class DigitsTask:
@@ -94,11 +109,6 @@ class DigitsTask:
 
     def save(self, folder: Path, model: nn.Module) -> None:
         save_model(self.weights, "digits", model, self.training.model, dtype=torch.float16)
-        names = ("digits.json", "digits.safetensors")
-        index = {
-            "schedule": self.training.schedule,
-            "T": self.training.T,
-            "prediction": self.training.prediction,
-            "sha256": {name: file_hash(self.weights / name) for name in names},
-        }
-        write_atomically(self.weights / "model.json", (json.dumps(index, indent=2) + "\n").encode())
+        sha256 = {name: file_hash(self.weights / name) for name in FILES}
+        index = Index(self.training.schedule, self.training.T, self.training.prediction, sha256)
+        write_atomically(self.weights / "model.json", (json.dumps(asdict(index), indent=2) + "\n").encode())

@@ -49,6 +49,15 @@ def test_guided_x0_and_eps_still_explain_the_same_x_t():
     torch.testing.assert_close(alpha * mixed.x0 + sigma * mixed.eps, x_t)
 
 
+def test_the_width_of_the_step_is_that_of_the_prompt():
+    def with_width(x, t, context):
+        return denoise(x, t, context)._replace(nu=context.mean(dim=(1, 2))[:, None].expand_as(x))
+
+    for scale in (1.0, 3.0):
+        guided = classifier_free(with_width, CONDITIONAL, UNCONDITIONAL, scale)(torch.ones(2, 5), torch.tensor(3.0))
+        assert torch.equal(guided.nu, torch.ones(2, 5))
+
+
 # ------------------------------------------------------------------------------------------------ classifiers
 
 

@@ -115,6 +115,8 @@ def test_for_standard_normal_data_beta_is_the_right_variance_and_beta_tilde_too_
     assert ends["beta_tilde"][-2].x.std() < 0.95
     with pytest.raises(ValueError, match="'beta_tilde' and 'learned'"):
         next(ddpm(denoise, x_T, times64(10), variance="small"))
+    with pytest.raises(ValueError, match="small"):  # also where the only step is the last
+        next(ddpm(denoise, x_T, times64(1), variance="small"))
 
 
 # ------------------------------------------------------------------------------------------------ a mixture

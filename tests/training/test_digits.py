@@ -1,5 +1,6 @@
 r"""The denoiser of digits: what is shipped, and whether training makes it."""
 
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -10,7 +11,7 @@ from minidiffusion.checkpoint import CheckpointError
 from minidiffusion.data.digits import GREYS, digits
 from minidiffusion.diffusion.bound import bound, discretised
 from minidiffusion.diffusion.sampler import ddpm, heun
-from minidiffusion.training.digits import DigitsTask, DigitsTraining, trained_digits
+from minidiffusion.training.digits import SHIPPED, DigitsTask, DigitsTraining, trained_digits
 from minidiffusion.training.loop import train
 
 
@@ -70,5 +71,14 @@ def test_ten_seconds_of_training_beat_the_histogram(tmp_path):
 
 
 def test_missing_weights_are_refused(tmp_path):
-    with pytest.raises(CheckpointError, match=r"digits\.json"):
+    with pytest.raises(CheckpointError, match=r"model\.json"):
+        trained_digits(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["digits.safetensors", "digits.json", "model.json"])
+def test_damaged_weights_are_refused_by_name(name, tmp_path):
+    shutil.copytree(SHIPPED, tmp_path, dirs_exist_ok=True)
+    content = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(content[:-30] + b"~" + content[-29:])  # as long as before
+    with pytest.raises(CheckpointError, match=name.replace(".", r"\.")):
         trained_digits(tmp_path)
