@@ -5,19 +5,13 @@ r"""Why the shipped model is trained and sampled as it is: the measurements, as 
 Neither is measured here; see benchmarks/objectives.py and benchmarks/samplers.py.
 """
 
-import csv
 from collections.abc import Iterable
 
-from benchmarks.harness import RESULTS
+from benchmarks.harness import RESULTS, read_csv
 
 TRAINING = {"subject right": "subject", "colour right": "colour", "place right": "place"}
 CALLS = (6, 10, 15, 25, 50)
 OBEYED, OFF = "all attributes right", "RMS difference from many calls"
-
-
-def read(name: str) -> list[dict[str, str]]:
-    with (RESULTS / name).open(newline="", encoding="utf-8") as file:
-        return [*csv.DictReader(file)]
 
 
 def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
@@ -25,17 +19,21 @@ def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
     return ["| " + " | ".join(row) + " |" for row in (header, ["---"] * len(header), *rows)]
 
 
+def choice(row: dict[str, str]) -> str:
+    return ", ".join(row[what] for what in ("schedule", "prediction", "weighting"))
+
+
 def objectives(rows: list[dict[str, str]]) -> list[str]:
     r"""One row a choice of schedule, prediction and weighting: the shares of attributes drawn as asked."""
-    found = {(row["case"], row["metric"]): float(row["value"]) for row in rows}
-    cases = dict.fromkeys(row["case"] for row in rows)
-    lines = ([case, *(f"{found[case, metric]:.0%}" for metric in TRAINING)] for case in cases)
+    found = {(choice(row), row["metric"]): float(row["value"]) for row in rows}
+    choices = dict.fromkeys(choice(row) for row in rows)
+    lines = ([name, *(f"{found[name, metric]:.0%}" for metric in TRAINING)] for name in choices)
     return table(["schedule, prediction, weighting", *(f"{name} right" for name in TRAINING.values())], lines)
 
 
 def samplers(rows: list[dict[str, str]]) -> list[str]:
     r"""One row a sampler: prompts obeyed in full, and how far the picture is from the ODE's, by calls."""
-    rows = [row for row in rows if row["case"] == "pictures"]
+    rows = [row for row in rows if row["part"] == "pictures"]
 
     def at(sampler: str, calls: int, metric: str) -> str:
         near = [
@@ -65,9 +63,9 @@ white is 2).
 
 
 def main() -> None:
-    trained, sampled = read("objectives.csv"), read("samplers.csv")
+    trained, sampled = read_csv(RESULTS / "objectives.csv"), read_csv(RESULTS / "samplers.csv")
     print(TRAINED, *objectives(trained), "", SAMPLED, *samplers(sampled), sep="\n")
-    print(f"\nOn {trained[0]['machine']} (training) and {sampled[0]['machine']} (sampling).")
+    print(f"\nOn {trained[0]['device']} (training) and {sampled[0]['device']} (sampling).")
 
 
 if __name__ == "__main__":

@@ -119,15 +119,16 @@ def speed() -> Iterator[Row]:
             collect(ours(name, target, x, *settings), 20)  # warm
             start = time.perf_counter()
             draws = collect(ours(name, target, x, *settings), n).x
-            rates = {"ours": worth(draws) / (time.perf_counter() - start)}
+            rates = {"torch": worth(draws) / (time.perf_counter() - start)}
             if with_blackjax:
                 draw = blackjax_sampler(name, target, x, *settings)
                 draw(n)  # compiles
                 start = time.perf_counter()
                 draws = draw(n)
                 rates["blackjax"] = worth(draws) / (time.perf_counter() - start)
-            for who, rate in rates.items():
-                yield Row("mcmc", f"{case}, {chains} chains, {who}", name, n, "effective draws a second", rate, "1/s")
+            for backend, rate in rates.items():
+                varied = {"part": "speed", "target": case, "sampler": name, "chains": chains, "draws": n}
+                yield Row("mcmc", varied, "effective draws a second", rate, "1/s", backend=backend, dtype="float64")
 
 
 # ------------------------------------------------------------------------------------------------- pictures
@@ -185,17 +186,8 @@ def pictures(prompts: int, grids: int = 4) -> Iterator[Row]:
         for what in ("subject", "colour", "place", "every single", "all at once"):
             share = shares[what]
             low, high = wilson_interval(share.right, share.n)
-            yield Row(
-                "mcmc",
-                f"pictures, {seconds:.1f} s each",
-                way,
-                0,
-                f"{what} right",
-                share.right / share.n,
-                "share",
-                low,
-                high,
-            )
+            case = {"part": "pictures", "way": way, "seconds": f"{seconds:.1f}"}
+            yield Row("mcmc", case, f"{what} right", share.right / share.n, "share", low, high)
 
 
 def main() -> None:
@@ -209,7 +201,7 @@ def main() -> None:
     for part, measure in (("speed", speed), ("pictures", lambda: pictures(options.prompts))):
         if options.only in (None, part):
             for row in measure():
-                print(f"{row.case:48} {row.sampler:24} {row.metric:26} {row.value:10.3g}", flush=True)
+                print(f"{', '.join(map(str, row.case.values())):64} {row.backend:10} {row.value:10.3g}", flush=True)
                 rows.append(row)
     write_csv(RESULTS / "mcmc.csv", rows)
 

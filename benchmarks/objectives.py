@@ -85,13 +85,13 @@ def main() -> None:
                 shutil.copy(shipped / name, folder)
             seconds = trained(choice, options.steps, pages, folder)
             found = asked(folder, judge, options.prompts)
-        rows.append(Row("objectives", choice, "dpm++", 25, "training", seconds, "s"))
+        case = dict(zip(("schedule", "prediction", "weighting"), choice.split(", "), strict=True))
+        case |= {"sampler": "dpm++", "calls": 25}
+        rows.append(Row("objectives", case, "training", seconds, "s"))
         for what in ("subject", "colour", "place", "all at once"):
             share = found[what]
             low, high = wilson_interval(share.right, share.n)
-            rows.append(
-                Row("objectives", choice, "dpm++", 25, f"{what} right", share.right / share.n, "share", low, high)
-            )
+            rows.append(Row("objectives", case, f"{what} right", share.right / share.n, "share", low, high))
         figures = "  ".join(f"{row.metric} {row.value:.1%}" for row in rows[-4:])
         print(f"{choice:28} {seconds:5.0f} s  {figures}", flush=True)
         write_csv(RESULTS / "objectives.csv", rows)

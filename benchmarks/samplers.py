@@ -14,7 +14,6 @@ Calls are counted, not steps: Heun's method makes two a step. The rows go to res
 
 import argparse
 import math
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import mean
@@ -86,14 +85,15 @@ def order(calls: tuple[int, ...] = TOY_CALLS, draws: int = 256, reference_steps:
     for sampler in DETERMINISTIC:
         for n, made in (steps_for(sampler, c, times) for c in calls):
             distance = (end(sampler, n) - solution).norm(dim=1).mean().item()
-            yield Row("samplers", "toy, order", sampler, made, "mean distance to the ODE's solution", distance, "1")
+            case = {"part": "toy, order", "sampler": sampler, "calls": made}
+            yield Row("samplers", case, "mean distance to the ODE's solution", distance, "1", dtype="float64")
 
 
 def slopes(rows: list[Row], settled: int = 63) -> dict[str, float]:
     r"""By which power of the calls the error falls, for each sampler, fitted from so many calls on."""
     fitted = {}
-    for sampler in dict.fromkeys(row.sampler for row in rows):
-        calls, errors = curve([row for row in rows if row.calls >= settled], sampler)
+    for sampler in dict.fromkeys(row.case["sampler"] for row in rows):
+        calls, errors = curve([row for row in rows if row.case["calls"] >= settled], sampler)
         fitted[sampler] = -float(np.polyfit(np.log(calls), np.log(errors), 1)[0])
     return fitted
 
@@ -123,11 +123,13 @@ def law(calls: tuple[int, ...] = (4, *TOY_CALLS), draws: int = 10_000, repeats: 
     pairs = [
         sliced_distance(hills.sample(draws, generator), hills.sample(draws, generator)) for _ in range(10 * repeats)
     ]
-    yield Row("samplers", "toy, law", "exact samples", 0, metric, mean(pairs), "1", *np.quantile(pairs, (0.025, 0.975)))
+    case, interval = {"part": "toy, law", "sampler": "exact samples", "calls": 0}, np.quantile(pairs, (0.025, 0.975))
+    yield Row("samplers", case, metric, mean(pairs), "1", *interval, dtype="float64")
     for sampler in DIFFERENT:
         for n, made in (steps_for(sampler, c, times) for c in calls):
             found = mean(distance(sampler, n, seed) for seed in range(repeats))
-            yield Row("samplers", "toy, law", sampler, made, metric, found, "1")
+            case = {"part": "toy, law", "sampler": sampler, "calls": made}
+            yield Row("samplers", case, metric, found, "1", dtype="float64")
 
 
 def sliced_distance(x: Float[Tensor, "n 2"], y: Float[Tensor, "n 2"], directions: int = 32) -> float:
@@ -145,34 +147,30 @@ def sliced_distance(x: Float[Tensor, "n 2"], y: Float[Tensor, "n 2"], directions
 
 @torch.inference_mode()
 def pictures(prompts: int, calls: tuple[int, ...] = PICTURE_CALLS, batch: int = 16, many: int = 150) -> Iterator[Row]:
-    r"""The share of prompts whose every attribute the judge finds in the picture, and the time for a picture.
+    r"""The share of prompts whose every attribute the judge finds in the picture.
 
     For samplers that follow the ODE also how far the picture is from the one that `many` calls draw.
     """
     model, judge = TextToImage.load("picturebook"), Examinee.load(EvaluateConfig()).judge
     asked = draw_prompts(prompts, exam_rng(0), "seen")
 
-    def draw(sampler: str, n: int) -> tuple[Float[Tensor, "n 3 64 64"], float]:
-        drawn, seconds = [], []
-        for i in range(0, prompts, batch):
-            texts = [prompt.text for prompt in asked[i : i + batch]]
-            start = time.perf_counter()
-            drawn.append(model.generate(texts, range(i, i + len(texts)), n, sampler=sampler))
-            seconds.append((time.perf_counter() - start) / len(texts))
-        return torch.cat(drawn), min(seconds)  # of the fastest batch: others may use the machine as well
+    def draw(sampler: str, n: int) -> Float[Tensor, "n 3 64 64"]:
+        texts = [prompt.text for prompt in asked]
+        parts = (range(i, min(i + batch, prompts)) for i in range(0, prompts, batch))
+        return torch.cat([model.generate(texts[p.start : p.stop], p, n, sampler=sampler) for p in parts])
 
-    solution, _ = draw("dpm++", many)
+    solution = draw("dpm++", many)
     for sampler in DIFFERENT:
         for n, made in (steps_for(sampler, c, model.schedule.times) for c in calls):
-            drawn, seconds = draw(sampler, n)
+            drawn = draw(sampler, n)
             answers = torch.cat([read(judge, x) for x in drawn.split(batch)])
-            share, case = obedience(asked, answers)["seen"]["all at once"], ("samplers", "pictures", sampler, made)
+            case = {"part": "pictures", "sampler": sampler, "calls": made}
+            share = obedience(asked, answers)["seen"]["all at once"]
             interval = wilson_interval(share.right, share.n)
-            yield Row(*case, "all attributes right", share.right / share.n, "share", *interval)
-            yield Row(*case, "time for a picture", seconds, "s")
+            yield Row("samplers", case, "all attributes right", share.right / share.n, "share", *interval)
             if sampler in DETERMINISTIC:
                 difference = (drawn - solution).square().flatten(1).mean(1).sqrt().mean().item()
-                yield Row(*case, "RMS difference from many calls", difference, "1 (pixels are -1 to 1)")
+                yield Row("samplers", case, "RMS difference from many calls", difference, "1 (pixels are -1 to 1)")
 
 
 # ------------------------------------------------------------------------------------------------- the plot
@@ -181,10 +179,11 @@ def pictures(prompts: int, calls: tuple[int, ...] = PICTURE_CALLS, batch: int = 
 def plot(rows: list[Row], path: Path) -> None:
     r"""Toy data left, pictures right; a part that was not measured has no column."""
     columns = (("toy, order", plot_order), ("toy, law", plot_law)), (("RMS", plot_difference), ("all", plot_obedience))
-    chosen = [
-        [(panel, [row for row in rows if row.case == key or row.metric.startswith(key)]) for key, panel in column]
-        for column in columns
-    ]
+
+    def of(key: str) -> list[Row]:
+        return [row for row in rows if row.case["part"] == key or row.metric.startswith(key)]
+
+    chosen = [[(panel, of(key)) for key, panel in column] for column in columns]
     measured = [column for column in chosen if column[0][1]]
     figure, axes = plt.subplots(2, len(measured), figsize=(5 * len(measured), 8), squeeze=False, layout="constrained")
     for column, drawn in zip(axes.T, measured, strict=True):
@@ -216,13 +215,14 @@ def plot_difference(ax: Axes, rows: list[Row]) -> None:
 def plot_obedience(ax: Axes, rows: list[Row]) -> None:
     against_calls(ax, {name: curve(rows, name) for name in DIFFERENT}, "share of prompts, with 95 % intervals", {})
     for row in rows:
-        ax.plot([row.calls] * 2, [row.low, row.high], color=STYLES[row.sampler][0], linewidth=0.8, alpha=0.6)
+        color, _ = STYLES[row.case["sampler"]]
+        ax.plot([row.case["calls"]] * 2, [row.low, row.high], color=color, linewidth=0.8, alpha=0.6)
     ax.set_yscale("linear")
     ax.set_title("pictures: all attributes of the prompt there?", fontsize=10)
 
 
 def curve(rows: list[Row], sampler: str) -> tuple[list[int], list[float]]:
-    points = [(row.calls, row.value) for row in rows if row.sampler == sampler]
+    points = [(row.case["calls"], row.value) for row in rows if row.case["sampler"] == sampler]
     return [calls for calls, _ in points], [value for _, value in points]
 
 
@@ -235,9 +235,9 @@ def main() -> None:
     for part, measured in (("toy", order()), ("toy", law()), ("pictures", pictures(settings.prompts))):
         if settings.only in (None, part):
             for row in measured:
-                print(f"{row.case}: {row.sampler}, {row.calls} calls, {row.metric} {row.value:.4g}", flush=True)
+                print(*row.case.values(), f"calls: {row.metric} {row.value:.4g}", flush=True)
                 rows.append(row)
-    for sampler, slope in slopes([row for row in rows if row.case == "toy, order"]).items():
+    for sampler, slope in slopes([row for row in rows if row.case["part"] == "toy, order"]).items():
         print(f"the error of {sampler} falls with the power {slope:.2f} of the calls")
     write_csv(RESULTS / "samplers.csv", rows)
     plot(rows, RESULTS / "samplers.png")

@@ -1,11 +1,9 @@
 r"""The benchmark of samplers, on few draws: do its figures say what they claim?"""
 
-import csv
-
 import pytest
 import torch
 
-from benchmarks import harness, samplers
+from benchmarks import samplers
 from minidiffusion.diffusion.schedule import make_schedule
 
 
@@ -30,7 +28,7 @@ def test_calls_are_counted_and_never_more_than_allowed():
 def test_more_calls_bring_every_sampler_nearer_to_the_true_distribution():
     floor, *rows = samplers.law(calls=(4, 32), draws=2000, repeats=1)
     assert floor.low < floor.value < floor.high < 0.1
-    found = {name: [row.value for row in rows if row.sampler == name] for name in samplers.DIFFERENT}
+    found = {name: [row.value for row in rows if row.case["sampler"] == name] for name in samplers.DIFFERENT}
     for name, (few, many) in found.items():
         assert many < 0.6 * few, name
     assert found["dpm++"][1] < 2 * floor.value < found["dpm++"][0]
@@ -41,19 +39,6 @@ def test_the_sliced_distance_of_shifted_points_is_their_shift_seen_from_all_side
     shift = torch.tensor([0.3, 0.4])
     assert samplers.sliced_distance(x, x.flip(0)) == 0
     assert samplers.sliced_distance(x, x + shift) == pytest.approx(0.5 * 2 / torch.pi, rel=1e-2)
-
-
-def test_rows_become_a_csv_with_the_machine_in_each(tmp_path):
-    rows = [
-        harness.Row("samplers", "pictures", "ddim", 4, "all attributes right", 0.5, "share", 0.25, 0.75),
-        harness.Row("samplers", "pictures", "ddim", 4, "time for a picture", 1 / 3, "s"),
-    ]
-    harness.write_csv(tmp_path / "new" / "rows.csv", rows)
-    first, second = csv.DictReader((tmp_path / "new" / "rows.csv").read_text(encoding="utf-8").splitlines())
-    assert list(first) == list(harness.COLUMNS)
-    assert (first["value"], first["low"], first["high"]) == ("0.5", "0.25", "0.75")
-    assert (second["value"], second["low"], second["calls"]) == ("0.333333", "", "4")
-    assert first["torch"] == torch.__version__ and " used" in first["machine"]
 
 
 def test_the_plot_shows_what_was_measured(tmp_path):
