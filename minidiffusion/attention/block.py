@@ -1,10 +1,14 @@
 r"""Transformer blocks: attention and a feed-forward layer, each inside a residual connection (article 3.3.3).
 
-    x = x + Attention(LayerNorm(x))
-    x = x + FeedForward(LayerNorm(x))
+    pre-norm:   x = x + Attention(LayerNorm(x)),    x = x + FeedForward(LayerNorm(x))
+    post-norm:  x = LayerNorm(x + Attention(x)),    x = LayerNorm(x + FeedForward(x))
 
-The normalisation stands *before* each layer, so that the residual path is the identity and gradients pass unchanged.
+All networks of this house are pre-norm: the normalisation stands *before* each layer, so that the residual path is the
+identity and gradients pass unchanged. The transformer of 2017 was post-norm: every LayerNorm on the path rescales what
+passes, and a deep stack trains only if the learning rate is warmed up (Xiong et al. 2020).
 """
+
+from typing import Literal
 
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -69,16 +73,29 @@ class QuickGELU(nn.Module):
 class SelfAttentionBlock(nn.Module):
     r"""Self-attention and a two-layer perceptron: the block of CLIP's two encoders. `b n c -> b n c`.
 
-    `causal` makes position i see the positions 0..i only (the text encoder).
+    `causal` makes position i see the positions 0..i only (the text encoder). A stack of blocks with norm="pre" needs
+    one more LayerNorm at its end; norm="post" is there to compare with.
     """
 
-    def __init__(self, dim: int, heads: int, *, causal: bool = False, mlp_mult: int = 4):
+    def __init__(
+        self,
+        dim: int,
+        heads: int,
+        *,
+        causal: bool = False,
+        mlp_mult: int = 4,
+        norm: Literal["pre", "post"] = "pre",
+    ):
         super().__init__()
+        self.norm = norm
         self.norm1 = nn.LayerNorm(dim)
         self.attn = MultiHeadAttention(dim, heads, qkv_bias=True, causal=causal)
         self.norm2 = nn.LayerNorm(dim)
         self.mlp = nn.Sequential(nn.Linear(dim, mlp_mult * dim), QuickGELU(), nn.Linear(mlp_mult * dim, dim))
 
     def forward(self, x: Float[Tensor, "b n c"]) -> Float[Tensor, "b n c"]:
+        if self.norm == "post":
+            x = self.norm1(x + self.attn(x))
+            return self.norm2(x + self.mlp(x))
         x = x + self.attn(self.norm1(x))
         return x + self.mlp(self.norm2(x))
