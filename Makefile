@@ -25,7 +25,7 @@ imagine: export MINIDIFFUSION_PROMPT := $(value PROMPT)
 test kernels-check lessons lessons-check: export OMP_NUM_THREADS := 1
 
 .DELETE_ON_ERROR:
-.PHONY: help imagine test kernels-check mutants lessons lessons-check lint bench weights check-pins clean
+.PHONY: help imagine test kernels-check mutants lessons lessons-check lint bench gpu weights check-pins clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,9 +53,12 @@ lint: $(VENV)/.for-work  ## ruff and pyright
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 # benchmarks/objectives.py trains for an hour and is run by hand.
-BENCHMARKS ?= digits samplers mcmc
+BENCHMARKS ?= digits samplers mcmc attention group_norm roofline unet codegen
 bench: $(VENV)/.for-work  ## the benchmarks, one file a question (BENCHMARKS="digits mcmc" says which)
 	@set -e; for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python benchmarks/$$name.py; done
+
+gpu: $(VENV)/.for-work  ## on a CUDA card: the kernels' tests, then attention, GroupNorm and the U-Net, with a plot
+	@$(BIN)/python benchmarks/gpu.py $(ARGS)
 
 # Everything that is shipped in minidiffusion/weights/picturebook, from nothing but this repository. A stopped run goes on
 # where it stopped. The order is that of the dependencies: the judge stands alone, the U-Net needs the VAE and CLIP.

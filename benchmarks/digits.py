@@ -1,6 +1,6 @@
 r"""How many bits does a held-out digit need? The bound in its parts, for each variance of the reverse step.
 
-    python benchmarks/digits.py                      # the shipped denoiser; about ten seconds
+    python benchmarks/digits.py                      # the shipped denoiser; ten seconds; writes results/digits.csv
     python benchmarks/digits.py --weights build/digits
 
 Every figure stands beside its yardstick: guessing (log2 17), and a histogram of each pixel, which knows where paper and
@@ -10,15 +10,20 @@ a step.
 
 import argparse
 import math
+from collections.abc import Iterable, Iterator
+from itertools import groupby
 from pathlib import Path
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from benchmarks.harness import RESULTS, Row, write_csv
 from minidiffusion.data.digits import GREYS, digits
 from minidiffusion.diffusion.bound import bound, discretised
 from minidiffusion.training.digits import SHIPPED, trained_digits
+
+PARTS = ("prior", "steps 2 to T", "decoder", "all")
 
 
 def histogram_bits(training: Float[Tensor, "n 1 8 8"], held_out: Float[Tensor, "m 1 8 8"]) -> float:
@@ -33,29 +38,49 @@ def histogram_bits(training: Float[Tensor, "n 1 8 8"], held_out: Float[Tensor, "
 
 
 @torch.no_grad()
-def table(weights: Path) -> str:
-    r"""Markdown: what each part of the bound costs, in bits for each of the 64 pixels."""
+def rows(weights: Path) -> Iterator[Row]:
+    r"""What each part of the bound costs, in bits for each of the 64 pixels."""
+
+    def row(model: str, part: str, bits: float, error: float = math.nan) -> Row:
+        interval = bits - 1.96 * error, bits + 1.96 * error
+        return Row("digits", {"model": model, "part": part}, "bits per pixel", bits, "bit", *interval)
+
     denoise, schedule = trained_digits(weights)
     held_out, _ = digits(held_out=True)
-    lines = [
-        "| bits per pixel, held-out digits | prior | steps 2 to T | decoder | all |",
-        "|---|---|---|---|---|",
-        f"| guessing among {GREYS} greys | | | | {math.log2(GREYS):.3f} |",
-        f"| a histogram of each pixel | | | | {histogram_bits(digits()[0], held_out):.3f} |",
-    ]
+    yield row(f"guessing among {GREYS} greys", "all", math.log2(GREYS))
+    yield row("a histogram of each pixel", "all", histogram_bits(digits()[0], held_out))
     for variance in ("beta", "beta_tilde", "learned"):
         generator = torch.Generator().manual_seed(1)
         cost = bound(
             denoise, schedule, held_out, decoder=discretised(GREYS), variance=variance, generator=generator
         )  # the same noise for each variance
+        model = f"diffusion, T = {schedule.T}, variance {variance}"
         parts = (cost.prior, cost.steps[:, 1:].sum(dim=1), cost.steps[:, 0], cost.total)
-        error = cost.bits_per_dim(cost.total).std().item() / math.sqrt(len(held_out))
-        figures = " | ".join(f"{cost.bits_per_dim(part).mean():.3f}" for part in parts)
-        lines.append(f"| diffusion, T = {schedule.T}, variance {variance} | {figures} ± {error:.3f} |")
+        for name, part in zip(PARTS, parts, strict=True):
+            bits = cost.bits_per_dim(part)
+            yield row(model, name, bits.mean().item(), bits.std().item() / math.sqrt(len(held_out)))
+
+
+def table(rows: Iterable[Row]) -> str:
+    r"""Markdown: a line for each model, a column for each part; the sum with its standard error."""
+    lines = [f"| bits per pixel, held-out digits | {' | '.join(PARTS)} |", "|---" * (len(PARTS) + 1) + "|"]
+    for model, found in groupby(rows, key=lambda row: row.case["model"]):
+        bits = {row.case["part"]: row for row in found}
+        cells = [f"| {bits[part].value:.3f}" if part in bits else "|" for part in PARTS]
+        error = (bits["all"].high - bits["all"].value) / 1.96
+        lines.append(f"| {model} {' '.join(cells)}{'' if math.isnan(error) else f' ± {error:.3f}'} |")
     return "\n".join(lines)
 
 
-if __name__ == "__main__":
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--weights", type=Path, default=SHIPPED, help="a folder with trained digits")
-    print(table(parser.parse_args().weights))
+    weights = parser.parse_args().weights
+    found = [*rows(weights)]
+    print(table(found))
+    if weights == SHIPPED:
+        write_csv(RESULTS / "digits.csv", found)
+
+
+if __name__ == "__main__":
+    main()

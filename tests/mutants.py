@@ -1,6 +1,6 @@
 r"""Do the tests notice? Each mutant is a slip that real repositories have made; a named test must fail on it.
 
-    python tests/mutants.py            # every mutant, each on a copy of the project (a minute or two)
+    python tests/mutants.py            # every mutant, each on a copy of the project (some minutes)
     python tests/mutants.py clamp      # those whose name contains "clamp"
 
 A mutant that no test notices ("SURVIVED") is a hole in the tests, and the exit status is 1.
@@ -198,14 +198,146 @@ MUTANTS = [
     ),
 ]
 
+KERNELS = "kernels/"
+NORM = "tests/kernels/test_group_norm.py::test_as_near_to_float64_as_pytorch"
+ATTENTION = "tests/kernels/test_attention.py::test_as_near_to_float64_as_pytorch"
+MUTANTS += [
+    Mutant(
+        "GroupNorm kernel: rstd without eps",
+        KERNELS + "group_norm/forward.py",
+        "axis=1), axis=0) / (members * S) + eps)",
+        "axis=1), axis=0) / (members * S))",
+        NORM + "[1x3x63-g3-float32-silu-affine-last]",
+    ),
+    Mutant(
+        "GroupNorm kernel: one-pass variance",
+        KERNELS + "group_norm/forward.py",
+        "tl.sum(tl.sum(centred * centred, axis=1), axis=0) / (members * S) +",
+        "tl.sum(tl.sum(x * x, axis=1), axis=0) / (members * S) - mean * mean +",
+        "tests/kernels/test_group_norm.py::test_a_large_mean_costs_no_more_than_its_own_rounding[small-first-1000]",
+    ),
+    Mutant(
+        "GroupNorm kernel: masked by C, not by the group",
+        KERNELS + "group_norm/forward.py",
+        "offsets, inside = tile(channel, end, pixel,",
+        "offsets, inside = tile(channel, C, pixel,",
+        NORM + "[2x9x7x9-g3-float32-affine]",
+    ),
+    Mutant(
+        "GroupNorm kernel: means are merged, their distances forgotten",
+        KERNELS + "group_norm/forward.py",
+        "tl.sum(m2 + delta * delta * n, axis=1)",
+        "tl.sum(m2, axis=1)",
+        "tests/kernels/test_group_norm.py::test_a_group_of_many_parts",
+    ),
+    Mutant(
+        "GroupNorm kernel: tile after tile, without Chan's third term",
+        KERNELS + "group_norm/forward.py",
+        "m2 + other_m2 + delta * delta * n * share,",
+        "m2 + other_m2,",
+        "tests/kernels/test_group_norm.py::test_a_group_of_many_parts",
+    ),
+    Mutant(
+        "GroupNorm kernel: samples counted in 32 bits",
+        KERNELS + "group_norm/forward.py",
+        "return n.to(tl.int64) * C * S",
+        "return n * C * S",
+        "tests/kernels/test_group_norm.py::test_large_batches_are_found_with_64_bits",
+    ),
+    Mutant(
+        "GroupNorm kernel: SiLU's derivative",
+        KERNELS + "group_norm/backward.py",
+        "(1 + z * (1 - s))\n\n",
+        "(1 + z * s)\n\n",
+        NORM + "[1x3x63-g3-float32-silu-affine-last]",
+    ),
+    Mutant(
+        "GroupNorm kernel: c2 forgotten",
+        KERNELS + "group_norm/backward.py",
+        "scale * dz - c1 - c2 * centred",
+        "scale * dz - c1",
+        "tests/kernels/test_group_norm.py::test_a_group_of_many_parts",
+    ),
+    Mutant(
+        "GroupNorm kernel: dweight and dbias swapped",
+        KERNELS + "group_norm/backward.py",
+        "return dx, sum_dz_xhat.sum(0), sum_dz.sum(0)",
+        "return dx, sum_dz.sum(0), sum_dz_xhat.sum(0)",
+        NORM + "[1x3x63-g3-float32-silu-affine-last]",
+    ),
+    Mutant(
+        "attention kernel: the tail is not masked",
+        KERNELS + "attention/forward.py",
+        "allowed = key < N\n",
+        "allowed = key < N + 1024\n",
+        ATTENTION + "[33x100-d16-float32-joined]",
+    ),
+    Mutant(
+        "attention kernel: alpha forgotten",
+        KERNELS + "attention/forward.py",
+        "weighted = weighted * shrink[:, None]\n",
+        "weighted = weighted\n",
+        ATTENTION + "[33x100-d16-float32-joined]",
+    ),
+    Mutant(
+        "attention kernel: powers of 2 of scores meant for e",
+        KERNELS + "attention/forward.py",
+        "scale * math.log2(math.e)",
+        "scale",
+        ATTENTION + "[33x100-d16-float32-joined]",
+    ),
+    Mutant(
+        "attention kernel: causal, and one key more",
+        KERNELS + "attention/forward.py",
+        "(key <= first_query +",
+        "(key <= 1 + first_query +",
+        ATTENTION + "[16x16-d16-float32-transposed-causal]",
+    ),
+    Mutant(
+        "attention kernel: queries with the stride of keys",
+        KERNELS + "attention/forward.py",
+        "stride_qh, UNIT), m, stride_q, BLOCK_M",
+        "stride_qh, UNIT), m, stride_k, BLOCK_M",
+        ATTENTION + "[100x33-d16-float32-sliced]",
+    ),
+    Mutant(
+        "attention kernel: dk without the scale",
+        KERNELS + "attention/backward.py",
+        "tl.store(dk_at, dk * scale,",
+        "tl.store(dk_at, dk,",
+        ATTENTION + "[33x100-d16-float32-joined]",
+    ),
+    Mutant(
+        "attention kernel: ds without delta",
+        KERNELS + "attention/backward.py",
+        "ds = p * (dp - delta[:, None])",
+        "ds = p * dp",
+        ATTENTION + "[33x100-d16-float32-joined]",
+    ),
+    Mutant(
+        "attention kernel: on a card without tensor cores in Triton",
+        KERNELS + "attention/op.py",
+        "OLDEST = (8, 0)",
+        "OLDEST = (7, 5)",
+        "tests/kernels/test_attention.py::test_auto_is_ours_from_an_a100_on[40-torch.float16-capability0-False]",
+    ),
+    Mutant(
+        "interpreter: bfloat16 is cut off, not rounded",
+        KERNELS + "interpreter.py",
+        "upper = ((bits + (0x7FFF + ((bits >> 16) & 1))) >> 16)",
+        "upper = (bits >> 16)",
+        "tests/kernels/test_interpreter.py::test_rounding_is_that_of_pytorch_for_every_kind_of_number",
+    ),
+]
 
-def passes(test: str, folder: Path) -> bool:
-    r"""Does the test pass in that copy of the project? Raises RuntimeError if it could not even be run."""
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", test]
+
+def passes(folder: Path, *tests: str) -> bool:
+    r"""Do the tests pass in that copy of the project? Raises RuntimeError if they could not even be run."""
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
     environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     if done.returncode not in (0, 1):
-        raise RuntimeError(f"pytest could not run {test}:\n{done.stdout}{done.stderr}")
+        raise RuntimeError(f"pytest could not run {' '.join(tests)}:\n{done.stdout}{done.stderr}")
     return done.returncode == 0
 
 
@@ -222,16 +354,17 @@ def main() -> int:
             if text.count(mutant.right) != 1:
                 raise RuntimeError(f"{mutant.file} has {mutant.right!r} {text.count(mutant.right)} times, not once")
             path.write_text(text.replace(mutant.right, mutant.wrong), encoding="utf-8")
-            noticed = not passes(mutant.test, folder)
+            noticed = not passes(folder, mutant.test)
             path.write_text(text, encoding="utf-8")
             survived += not noticed
             print(
                 f"{'noticed' if noticed else 'SURVIVED':9} {mutant.name}: {mutant.test.rpartition('::')[2]}", flush=True
             )
-        for test in sorted({mutant.test for mutant in wanted}):  # a test that fails on the right code notices nothing
-            if not passes(test, folder):
-                survived += 1
-                print(f"BROKEN    {test} fails without a mutant")
+        tests = sorted({mutant.test for mutant in wanted})  # a test that fails on the right code notices nothing
+        if not passes(folder, *tests):
+            broken = [test for test in tests if not passes(folder, test)]
+            survived += 1
+            print(f"BROKEN    without a mutant: {broken or 'together, but none alone'}")
     return min(survived, 1)
 
 

@@ -34,8 +34,10 @@ TABLE = {
         (HOPPER, 128): Config(128, 64, 8, 2),
     },
     "query_gradient": {
+        (AMPERE, 32): Config(64, 32, 4, 2),
         (AMPERE, 64): Config(64, 64, 4, 2),
         (AMPERE, 128): Config(64, 32, 4, 2),
+        (GEFORCE, 32): Config(64, 32, 4, 2),
         (GEFORCE, 64): Config(64, 64, 4, 2),
         (GEFORCE, 128): Config(32, 32, 4, 2),
         (HOPPER, 64): Config(64, 64, 4, 2),
@@ -51,12 +53,33 @@ TABLE = {
     },
 }
 
-# Single precision multiplies with ordinary instructions ("ieee", see below), which keep both factors in registers: any
-# larger tile spills.
+# Single precision multiplies with ordinary instructions ("ieee", see below), which keep both factors in registers:
+# larger tiles soon spill.
 FLOAT32 = {
     "forward": dict.fromkeys(TABLE["forward"], Config(32, 32, 8, 1)),
-    "query_gradient": dict.fromkeys(TABLE["forward"], Config(16, 16, 8, 1)) | {(HOPPER, 64): Config(16, 32, 8, 1)},
+    "query_gradient": {
+        **dict.fromkeys(TABLE["forward"], Config(16, 16, 8, 1)),
+        (GEFORCE, 64): Config(32, 32, 8, 1),
+        (HOPPER, 64): Config(32, 32, 8, 1),
+    },
     "key_value_gradient": dict.fromkeys(TABLE["forward"], Config(16, 32, 8, 1)),
+}
+
+# The same on tensor cores ("tf32"): its numbers are twice as wide as halves, and its tiles about half as large.
+TF32 = {
+    "forward": {
+        **dict.fromkeys(TABLE["forward"], Config(64, 32, 4, 2)),
+        **{(generation, 64): Config(128, 32, 8, 2) for generation in (AMPERE, GEFORCE, HOPPER)},
+    },
+    "query_gradient": {
+        (AMPERE, 64): Config(64, 32, 4, 1),
+        (AMPERE, 128): Config(32, 32, 4, 2),
+        (GEFORCE, 64): Config(32, 32, 4, 1),
+        (GEFORCE, 128): Config(32, 32, 4, 2),
+        (HOPPER, 64): Config(64, 32, 4, 1),
+        (HOPPER, 128): Config(32, 32, 4, 2),
+    },
+    "key_value_gradient": dict.fromkeys(TABLE["forward"], Config(32, 32, 4, 1)),
 }
 
 INTERPRETED = Config(32, 32, 4, 1)  # small, so that short sequences have a whole tile and a ragged one
@@ -66,9 +89,10 @@ def config(kernel: str, capability: tuple[int, int] | None, d: int, dtype: torch
     """The launch options of a kernel on a card of this compute capability (None: interpreted)."""
     if capability is None:
         return asdict(INTERPRETED)
-    table = FLOAT32 if dtype == torch.float32 else TABLE
+    table = TABLE if dtype != torch.float32 else FLOAT32 if precision(dtype) == "ieee" else TF32
     generation = AMPERE if capability == (8, 0) else HOPPER if capability[0] in (9, 10) else GEFORCE
-    return asdict(table[kernel][generation, 64 if d <= 64 else 128])
+    widest = min(width for of, width in table[kernel] if of == generation and d <= width)
+    return asdict(table[kernel][generation, widest])
 
 
 def precision(dtype: torch.dtype) -> str:

@@ -7,8 +7,9 @@ so far, the sum of the weights and the weighted sum of values; when a tile bring
 exp(old peak - new peak) (Milakov & Gimelshein 2018). The scores of a tile are all that ever exists of the matrix.
 
 Exponentials are powers of two, the one that the hardware has: exp(s - peak) = 2^(s log2(e) - peak), with log2(e) folded
-into the scale and the peak. What is saved for the way back is L = peak + log2(total), the logarithm of the softmax's
-denominator, also to base 2: one number a query.
+into the scale and the peak. What is saved for the way back is the denominator of each query's softmax, 2^peak total, as
+its peak and its share = 1 / total. Its logarithm peak + log2(total), the log-sum-exp, would be one number instead of
+two, but rounding it is an error of all weights of the query together, which no sum over keys averages out.
 
 Nearly all tiles are whole and wholly visible; they run without any mask. The ragged end, and with `causal` the
 diagonal, are a second loop over the same code.
@@ -97,7 +98,7 @@ def attend(
 
 @jit
 def forward_kernel(
-    q_ptr, k_ptr, v_ptr, o_ptr, L_ptr, stride_qb, stride_qh, stride_q, stride_kb, stride_kh, stride_k,
+    q_ptr, k_ptr, v_ptr, o_ptr, softmax_ptr, stride_qb, stride_qh, stride_q, stride_kb, stride_kh, stride_k,
     stride_vb, stride_vh, stride_v, stride_ob, stride_oh, stride_o, H, M, N, scale, D: tl.constexpr,
     BLOCK_D: tl.constexpr, CAUSAL: tl.constexpr, PRECISION: tl.constexpr,
     UNIT: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
@@ -110,7 +111,7 @@ def forward_kernel(
     v_ptr = head(v_ptr, b, h, stride_vb, stride_vh, UNIT)
     q_at = rows(head(q_ptr, b, h, stride_qb, stride_qh, UNIT), m, stride_q, BLOCK_M, BLOCK_D, UNIT)
     q = load(q_at, m, M, D, True)
-    acc = L_ptr.dtype.element_ty
+    acc = softmax_ptr.dtype.element_ty
     weighted = tl.zeros([BLOCK_M, BLOCK_D], acc)
     total, peak = tl.zeros([BLOCK_M], acc), tl.full([BLOCK_M], float("-inf"), acc)
     if CAUSAL:  # keys before the first query are visible to all of the tile, keys after the last to none
@@ -128,7 +129,9 @@ def forward_kernel(
     o_at = rows(head(o_ptr, b, h, stride_ob, stride_oh, UNIT), m, stride_o, BLOCK_M, BLOCK_D, UNIT)
     tl.store(o_at, weighted / total[:, None], mask=present(o_at, m, M, D))
     query = m + tl.arange(0, BLOCK_M)
-    tl.store(L_ptr + bh.to(tl.int64) * M + query, peak + tl.log2(total), mask=query < M)
+    softmax_ptr += bh.to(tl.int64) * (2 * M)
+    tl.store(softmax_ptr + query, peak, mask=query < M)
+    tl.store(softmax_ptr + M + query, 1 / total, mask=query < M)
 
 
 def heads_last(b: int, h: int, m: int, d: int, like: Tensor) -> Tensor:
@@ -161,14 +164,15 @@ def strides(*tensors: Tensor, unit: int = 1) -> list[int]:
 
 
 def forward(q: Tensor, k: Tensor, v: Tensor, causal: bool, scale: float) -> tuple[Tensor, Tensor]:
-    r"""q: `b h m d`, k and v: `b h n d`, rows contiguous -> o: `b h m d`, L: `b h m` in float32 (or float64)."""
+    r"""q: `b h m d`, k and v: `b h n d`, rows contiguous -> o: `b h m d`, and what is kept of the softmax, peak and
+    share, `b h 2 m` in float32 (or float64)."""
     (b, h, m, d), n = q.shape, k.shape[2]
     o = heads_last(b, h, m, d, like=q)
-    L = q.new_empty(b, h, m, dtype=torch.promote_types(q.dtype, torch.float32))
+    softmax = q.new_empty(b, h, 2, m, dtype=torch.promote_types(q.dtype, torch.float32))
     options = launch_options("forward", causal, q, k, v, o)
     steps = strides(q, k, v, o, unit=options["UNIT"])
     with backend.launching_on(q):
         forward_kernel[(b * h * triton.cdiv(m, options["BLOCK_M"]),)](
-            q, k, v, o, L, *steps, h, m, n, scale * math.log2(math.e), **options
+            q, k, v, o, softmax, *steps, h, m, n, scale * math.log2(math.e), **options
         )
-    return o, L
+    return o, softmax

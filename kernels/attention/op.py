@@ -93,11 +93,11 @@ def fused_attention(q: Tensor, k: Tensor, v: Tensor, causal: bool, scale: float)
 
 @torch.library.custom_op("minidiffusion::attention_backward", mutates_args=())
 def fused_attention_backward(
-    do: Tensor, q: Tensor, k: Tensor, v: Tensor, o: Tensor, L: Tensor, causal: bool, scale: float
+    do: Tensor, q: Tensor, k: Tensor, v: Tensor, o: Tensor, softmax: Tensor, causal: bool, scale: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     from .backward import backward
 
-    return backward(do, q, k, v, o, L, causal, scale)
+    return backward(do, q, k, v, o, softmax, causal, scale)
 
 
 def _heads_last(x: Tensor) -> Tensor:
@@ -107,19 +107,20 @@ def _heads_last(x: Tensor) -> Tensor:
 
 @fused_attention.register_fake
 def _(q, k, v, causal, scale):
-    return _heads_last(q), q.new_empty(q.shape[:3], dtype=torch.promote_types(q.dtype, torch.float32))
+    b, h, m, _ = q.shape
+    return _heads_last(q), q.new_empty(b, h, 2, m, dtype=torch.promote_types(q.dtype, torch.float32))
 
 
 @fused_attention_backward.register_fake
-def _(do, q, k, v, o, L, causal, scale):
+def _(do, q, k, v, o, softmax, causal, scale):
     return _heads_last(q), _heads_last(k), _heads_last(v)
 
 
 def _save(ctx, inputs, output):
     q, k, v, ctx.causal, ctx.scale = inputs
-    o, L = output
-    ctx.mark_non_differentiable(L)
-    ctx.save_for_backward(q, k, v, o, L)  # one number a query instead of its weights
+    o, softmax = output
+    ctx.mark_non_differentiable(softmax)
+    ctx.save_for_backward(q, k, v, o, softmax)  # two numbers a query instead of its weights
 
 
 def _backward(ctx, do, _):

@@ -19,8 +19,10 @@ from torch import Tensor
 
 from ..backend import launching_on
 from ..interpreter import jit
-from .forward import affine, per_group, tile
+from .forward import parameter, per_channel, sample, tile
 from .layout import Layout
+
+MOST = 64  # registers a thread: the compiler can do with them, and more programs fit a multiprocessor
 
 
 @jit
@@ -31,112 +33,97 @@ def through_silu(dy, z):
 
 
 @jit
-def channel_weight(weight_ptr, channel, inside, like):
-    if weight_ptr is not None:
-        return tl.load(weight_ptr + channel, mask=inside, other=0).to(like.dtype)
-    else:
-        return tl.full(channel.shape, 1, like.dtype)
+def centred_and_dz(x_ptr, dy_ptr, offsets, inside, mean, scale, bias, SILU: tl.constexpr):
+    """x - mean and dz of a tile. Beyond its edges dz is 0, and so is what it adds to a sum."""
+    centred = tl.load(x_ptr + offsets, mask=inside, other=0).to(mean.dtype) - mean
+    dz = tl.load(dy_ptr + offsets, mask=inside, other=0).to(mean.dtype)
+    return centred, through_silu(dz, centred * scale + bias) if SILU else dz
 
 
 @jit
 def backward_small(
-    dy_ptr, x_ptr, weight_ptr, bias_ptr, mean_ptr, rstd_ptr, dx_ptr, sum_dz_ptr, sum_dz_xhat_ptr, C, S, G,
-    stride_c, stride_s, SILU: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_S: tl.constexpr,
+    dy_ptr, x_ptr, weight_ptr, bias_ptr, mean_ptr, rstd_ptr, dx_ptr, sum_dz_ptr, sum_dz_xhat_ptr,
+    C, S, members, T, stride_c, stride_s, SILU: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_S: tl.constexpr,
 ):  # fmt: skip
     """One program a group: the sums of its channels, c1, c2 and dx."""
-    n, g = tl.program_id(0) // G, tl.program_id(0) % G
-    channel, pixel = g * (C // G) + tl.arange(0, BLOCK_C), tl.arange(0, BLOCK_S)
-    end = g * (C // G) + C // G
-    offsets, inside = tile(n, channel, end, pixel, C, S, stride_c, stride_s)
-    mine = channel < end
+    n, g = tl.program_id(0) // (C // members), tl.program_id(0) % (C // members)
+    first = sample(n, C, S)
+    channel, pixel = g * members + tl.arange(0, BLOCK_C), tl.arange(0, BLOCK_S)
+    mine = channel < (g + 1) * members
+    offsets, inside = tile(channel, (g + 1) * members, pixel, S, stride_c, stride_s)
     mean, rstd = tl.load(mean_ptr + tl.program_id(0)), tl.load(rstd_ptr + tl.program_id(0))
-    xhat = (tl.load(x_ptr + offsets, mask=inside, other=0).to(mean.dtype) - mean) * rstd
-    dz = tl.load(dy_ptr + offsets, mask=inside, other=0).to(mean.dtype)
-    if SILU:
-        dz = through_silu(dz, affine(xhat, weight_ptr, bias_ptr, channel, mine))
+    weight, bias = parameter(weight_ptr, channel, mine, 1, mean), parameter(bias_ptr, channel, mine, 0, mean)
+    centred, dz = centred_and_dz(x_ptr + first, dy_ptr + first, offsets, inside, mean, rstd * weight, bias, SILU)
+    xhat = centred * rstd
     sum_dz, sum_dz_xhat = tl.sum(dz, axis=1), tl.sum(dz * xhat, axis=1)
-    weight = channel_weight(weight_ptr, channel, mine, mean)
-    c1 = tl.sum(weight * sum_dz, axis=0) / (C // G * S)
-    c2 = tl.sum(weight * sum_dz_xhat, axis=0) / (C // G * S)
-    tl.store(dx_ptr + offsets, rstd * (weight[:, None] * dz - c1 - c2 * xhat), mask=inside)
+    c1 = tl.sum(tl.sum(weight * sum_dz[:, None], axis=1), axis=0) / (members * S)
+    c2 = tl.sum(tl.sum(weight * sum_dz_xhat[:, None], axis=1), axis=0) / (members * S)
+    tl.store(dx_ptr + first + offsets, rstd * (weight * dz - c1 - c2 * xhat), mask=inside)
     tl.store(sum_dz_ptr + n * C + channel, sum_dz, mask=mine)
     tl.store(sum_dz_xhat_ptr + n * C + channel, sum_dz_xhat, mask=mine)
 
 
 @jit
 def partial_sums(
-    dy_ptr, x_ptr, weight_ptr, bias_ptr, mean_ptr, rstd_ptr, sum_dz_ptr, sum_dz_xhat_ptr, C, S, G, T,
-    stride_c, stride_s, SILU: tl.constexpr, SPLIT: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_S: tl.constexpr,
+    dy_ptr, x_ptr, weight_ptr, bias_ptr, mean_ptr, rstd_ptr, sum_dz_ptr, sum_dz_centred_ptr,
+    C, S, members, T, stride_c, stride_s,
+    SILU: tl.constexpr, SPLIT: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_S: tl.constexpr,
 ):  # fmt: skip
-    """sum dz and sum dz xhat, of SPLIT pixels of each of BLOCK_C channels."""
+    """sum dz and sum dz (x - mean), of SPLIT pixels of each of BLOCK_C channels."""
     n, t = tl.program_id(0) // T, tl.program_id(0) % T
+    first = sample(n, C, S)
     channel = tl.program_id(1) * BLOCK_C + tl.arange(0, BLOCK_C)
-    mean, rstd = per_group(mean_ptr, rstd_ptr, n, channel, C, G)
-    sum_dz, sum_dz_xhat = tl.zeros([BLOCK_C], mean.dtype), tl.zeros([BLOCK_C], mean.dtype)
+    mean, scale, bias = per_channel(mean_ptr, rstd_ptr, weight_ptr, bias_ptr, n, channel, C, members)
+    sum_dz = tl.zeros([BLOCK_C, BLOCK_S], mean.dtype)
+    sum_dz_centred = tl.zeros([BLOCK_C, BLOCK_S], mean.dtype)
     for start in range(t * SPLIT, tl.minimum((t + 1) * SPLIT, S), BLOCK_S):
         pixel = start + tl.arange(0, BLOCK_S)
-        offsets, inside = tile(n, channel, C, pixel, C, S, stride_c, stride_s)
-        xhat = (tl.load(x_ptr + offsets, mask=inside, other=0).to(mean.dtype) - mean) * rstd
-        # 0 beyond the edge, and so is what it adds to the sums
-        dz = tl.load(dy_ptr + offsets, mask=inside, other=0).to(mean.dtype)
-        if SILU:
-            dz = through_silu(dz, affine(xhat, weight_ptr, bias_ptr, channel, channel < C))
-        sum_dz += tl.sum(dz, axis=1)
-        sum_dz_xhat += tl.sum(dz * xhat, axis=1)
+        offsets, inside = tile(channel, C, pixel, S, stride_c, stride_s)
+        centred, dz = centred_and_dz(x_ptr + first, dy_ptr + first, offsets, inside, mean, scale, bias, SILU)
+        sum_dz += dz
+        sum_dz_centred += dz * centred
     parts = (n * C + channel) * T + t
-    tl.store(sum_dz_ptr + parts, sum_dz, mask=channel < C)
-    tl.store(sum_dz_xhat_ptr + parts, sum_dz_xhat, mask=channel < C)
+    tl.store(sum_dz_ptr + parts, tl.sum(sum_dz, axis=1), mask=channel < C)
+    tl.store(sum_dz_centred_ptr + parts, tl.sum(sum_dz_centred, axis=1), mask=channel < C)
 
 
 @jit
 def input_gradient(
-    dy_ptr, x_ptr, weight_ptr, bias_ptr, mean_ptr, rstd_ptr, c1_ptr, c2_ptr, dx_ptr, C, S, G,
-    stride_c, stride_s, SILU: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_S: tl.constexpr,
+    dy_ptr, x_ptr, weight_ptr, bias_ptr, mean_ptr, rstd_ptr, c1_ptr, c2_ptr, dx_ptr,
+    C, S, members, T, stride_c, stride_s,
+    SILU: tl.constexpr, SPLIT: tl.constexpr, BLOCK_C: tl.constexpr, BLOCK_S: tl.constexpr,
 ):  # fmt: skip
-    """dx, tile by tile, once c1 and c2 of every group are known."""
-    n, s = tl.program_id(0) // tl.cdiv(S, BLOCK_S), tl.program_id(0) % tl.cdiv(S, BLOCK_S)
-    pixel = s * BLOCK_S + tl.arange(0, BLOCK_S)
+    """dx = scale dz - c1 - c2 (x - mean), scale = rstd w, where c1 has one rstd in it, and c2 two."""
+    n, t = tl.program_id(0) // T, tl.program_id(0) % T
+    first = sample(n, C, S)
     channel = tl.program_id(1) * BLOCK_C + tl.arange(0, BLOCK_C)
-    offsets, inside = tile(n, channel, C, pixel, C, S, stride_c, stride_s)
-    mean, rstd = per_group(mean_ptr, rstd_ptr, n, channel, C, G)
-    c1, c2 = per_group(c1_ptr, c2_ptr, n, channel, C, G)
-    xhat = (tl.load(x_ptr + offsets, mask=inside, other=0).to(mean.dtype) - mean) * rstd
-    dz = tl.load(dy_ptr + offsets, mask=inside, other=0).to(mean.dtype)
-    if SILU:
-        dz = through_silu(dz, affine(xhat, weight_ptr, bias_ptr, channel, channel < C))
-    weight = channel_weight(weight_ptr, channel, channel < C, mean)[:, None]
-    tl.store(dx_ptr + offsets, rstd * (weight * dz - c1 - c2 * xhat), mask=inside)
+    mean, scale, bias = per_channel(mean_ptr, rstd_ptr, weight_ptr, bias_ptr, n, channel, C, members)
+    c1, c2, _ = per_channel(c1_ptr, c2_ptr, None, None, n, channel, C, members)
+    for start in range(t * SPLIT, tl.minimum((t + 1) * SPLIT, S), BLOCK_S):
+        pixel = start + tl.arange(0, BLOCK_S)
+        offsets, inside = tile(channel, C, pixel, S, stride_c, stride_s)
+        centred, dz = centred_and_dz(x_ptr + first, dy_ptr + first, offsets, inside, mean, scale, bias, SILU)
+        tl.store(dx_ptr + first + offsets, scale * dz - c1 - c2 * centred, mask=inside)
 
 
 def backward(
-    dy: Tensor,
-    x: Tensor,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    mean: Tensor,
-    rstd: Tensor,
-    groups: int,
-    silu: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
+    dy: Tensor, x: Tensor, weight: Tensor | None, bias: Tensor | None, mean: Tensor, rstd: Tensor,
+    groups: int, silu: bool,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     r"""dy, x: `n c ...`, dense and laid out alike -> dx like x, and dweight, dbias: `c`, as wide as mean."""
     at = Layout.of(x, groups)
     dx, saved = torch.empty_like(x), (dy, x, weight, bias, mean, rstd)
     sums = mean.new_empty(2, at.N, at.C, 1 if at.small else at.T)
     with launching_on(x):
         if at.small:
-            backward_small[(at.N * at.G,)](
-                *saved, dx, *sums, at.C, at.S, at.G, at.stride_c, at.stride_s, silu, **at.group_tile,
-                enable_fp_fusion=True,
-            )  # fmt: skip
-            return dx, sums[1].sum((0, 2)), sums[0].sum((0, 2))
-        partial_sums[at.split_grid](
-            *saved, *sums, at.C, at.S, at.G, at.T, at.stride_c, at.stride_s, silu, at.SPLIT, **at.tile,
-            enable_fp_fusion=True,
-        )  # fmt: skip
-        sums = sums.sum(-1)  # a fixed order, and few numbers: PyTorch can do it
-        weighted = sums if weight is None else sums * weight
-        c1, c2 = weighted.view(2, at.N, at.G, at.members).sum(-1) / (at.members * at.S)
-        input_gradient[at.tile_grid](
-            *saved, c1, c2, dx, at.C, at.S, at.G, at.stride_c, at.stride_s, silu, **at.tile, enable_fp_fusion=True
-        )
-    return dx, sums[1].sum(0), sums[0].sum(0)
+            backward_small[at.grid_of_groups](*saved, dx, *sums, *at.sizes, silu, **at.group, maxnreg=MOST)
+            sums = sums.sum(-1)
+        else:
+            partial_sums[at.grid_of_parts](*saved, *sums, *at.sizes, silu, **at.part, maxnreg=MOST)
+            sums = sums.sum(-1).view(2, at.N, groups, at.members)  # in a fixed order, and few: PyTorch can do it
+            sums[1] *= rstd[:, :, None]  # x - mean becomes xhat
+            weighted = sums if weight is None else sums * weight.view(groups, at.members)
+            c1, c2 = weighted.sum(-1) * rstd / (at.members * at.S)
+            input_gradient[at.grid_of_parts](*saved, c1, c2 * rstd, dx, *at.sizes, silu, **at.part)
+    sum_dz, sum_dz_xhat = sums.view(2, at.N, at.C)
+    return dx, sum_dz_xhat.sum(0), sum_dz.sum(0)

@@ -10,7 +10,9 @@ from math import prod
 import torch
 from torch import Tensor
 
-TILE = 2048  # elements: 16 for each of 128 threads, in registers
+TILE = 2048  # elements: 8 for each of 256 threads, in registers
+SPLIT = 512  # pixels at least: then what a program knows of its channels weighs less than 1 % of them
+FUSED = {"enable_fp_fusion": True}  # a * b + c is one instruction, rounded once: said, as the default will change
 SMALL = 8192  # up to here, the tile of a whole group stays in the registers of one program
 
 
@@ -30,14 +32,20 @@ def power_of_2(n: int) -> int:
     return 1 << (n - 1).bit_length()
 
 
+def options(block_c: int, block_s: int) -> dict[str, int]:
+    """How to launch a kernel on tiles of these sides."""
+    warps = max(block_c * block_s // 256, 1)  # 8 elements a thread: of 16 bits, one access
+    return {"BLOCK_C": block_c, "BLOCK_S": block_s, "num_warps": warps, **FUSED}
+
+
 @dataclass(frozen=True)
 class Layout:
-    r"""N samples, C channels in G groups, S pixels; each channel in T parts of SPLIT pixels (the last is the rest)."""
+    r"""N samples, C channels in groups of `members`, S pixels in T parts; the strides of channels and of pixels."""
 
     N: int
     C: int
     S: int
-    G: int
+    members: int
     stride_c: int
     stride_s: int
 
@@ -47,53 +55,49 @@ class Layout:
         s = prod(rest)
         if c * s >= 2**31:
             raise ValueError(f"a sample has {c * s} elements; the kernel counts to 2^31 - 1")
-        return cls(n, c, s, groups, *((1, c) if is_channels_last(x) else (s, 1)))
+        return cls(n, c, s, c // groups, *((1, c) if is_channels_last(x) else (s, 1)))
 
     @property
-    def members(self) -> int:
-        return self.C // self.G
-
-    @property
-    def group_tile(self) -> dict[str, int]:
-        """A whole group; its sides are padded to powers of two."""
-        block_c, block_s = power_of_2(self.members), power_of_2(self.S)
-        warps = min(max(block_c * block_s // 256, 1), 16)  # 8 elements a thread, or 16
-        return {"BLOCK_C": block_c, "BLOCK_S": block_s, "num_warps": warps}
+    def sizes(self) -> tuple[int, ...]:
+        """What every kernel is told."""
+        return self.C, self.S, self.members, self.T, self.stride_c, self.stride_s
 
     @property
     def small(self) -> bool:
-        tile = self.group_tile
-        return tile["BLOCK_C"] * tile["BLOCK_S"] <= SMALL
+        return power_of_2(self.members) * power_of_2(self.S) <= SMALL
 
     @property
-    def tile(self) -> dict[str, int]:
-        if self.stride_s == 1:
-            block_s = min(power_of_2(self.S), TILE)
-            block_c, warps = min(power_of_2(self.C), TILE // block_s), 4
-        else:
-            block_c, warps = min(power_of_2(self.C), 64), 8
-            block_s = min(power_of_2(self.S), TILE // block_c)
-        return {"BLOCK_C": block_c, "BLOCK_S": block_s, "num_warps": warps}
+    def group(self) -> dict[str, int]:
+        """The tile of a small group: all of it, its sides padded to powers of two."""
+        return options(power_of_2(self.members), power_of_2(self.S))
 
     @property
-    def SPLIT(self) -> int:
-        """So many pixels that their partial sums weigh less than 1 % of them, and no more: programs run in parallel."""
-        return max(self.tile["BLOCK_S"], 512)
+    def part(self) -> dict[str, int]:
+        """The tile in which a program goes through its part: a row of one channel, or a column for 64."""
+        block_c = 1 if self.stride_s == 1 else min(power_of_2(self.C), 64)
+        block_s = min(power_of_2(self.S), TILE // block_c)
+        return {"SPLIT": max(block_s, SPLIT), **options(block_c, block_s)}
 
     @property
     def T(self) -> int:
-        return -(-self.S // self.SPLIT)
+        return -(-self.S // self.part["SPLIT"])
 
     @property
-    def split_grid(self) -> tuple[int, int]:
-        return self.N * self.T, -(-self.C // self.tile["BLOCK_C"])
+    def grid_of_parts(self) -> tuple[int, int]:
+        """One program a part of SPLIT pixels of BLOCK_C channels."""
+        return self.N * self.T, -(-self.C // self.part["BLOCK_C"])
 
     @property
-    def tile_grid(self) -> tuple[int, int]:
-        return self.N * -(-self.S // self.tile["BLOCK_S"]), -(-self.C // self.tile["BLOCK_C"])
+    def grid_of_groups(self) -> tuple[int]:
+        return (self.N * (self.C // self.members),)
+
+    @property
+    def moments(self) -> dict[str, int]:
+        """How many parts of a group are merged at a time."""
+        return {"SPLIT": self.part["SPLIT"], "BLOCK": min(power_of_2(self.members * self.T), 512), **FUSED}
 
     def outputs(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Memory for y, laid out as x, and for mean and rstd: at least float32, whatever x is."""
         wide = torch.promote_types(x.dtype, torch.float32)
-        mean = x.new_empty(self.N, self.G, dtype=wide)
+        mean = x.new_empty(self.N, self.C // self.members, dtype=wide)
         return torch.empty_like(x), mean, torch.empty_like(mean)
