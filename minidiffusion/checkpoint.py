@@ -135,27 +135,39 @@ def load_model(folder: str | os.PathLike, name: str, config_class: type, model_c
     folder = Path(folder)
     config = load_config(folder / f"{name}.json", config_class)
     path = folder / f"{name}.safetensors"
-    stored = _read_safetensors(path)
+    stored = read_tensors(path)
     try:
         model = model_class(config)
     except Exception as error:  # fields of the right types whose values make no network
         raise CheckpointError(f"{folder / name}.json does not describe a {model_class.__name__}: {error}") from error
+    return fill(model, stored, path)
+
+
+def fill(model: M, stored: dict[str, torch.Tensor], path: str | os.PathLike, *, assign: bool = False) -> M:
+    r"""`model` with the stored tensors in float32, in eval mode; `CheckpointError` unless all fit and are finite.
+
+    assign: the stored tensors become the model's own instead of being copied into it. For a large model that was made
+    on the meta device, where it has shapes but no numbers: nothing is ever in memory twice.
+    """
     problems = _mismatches(model.state_dict(), stored)
     if problems:
         more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
-        raise CheckpointError(f"{path} does not fit {model_class.__name__}: {'; '.join(problems[:5])}{more}.")
-    model.load_state_dict(stored)
+        raise CheckpointError(f"{path} does not fit {type(model).__name__}: {'; '.join(problems[:5])}{more}.")
+    if assign:
+        stored = {key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in stored.items()}
+    model.load_state_dict(stored, assign=assign)
     for key, tensor in model.state_dict().items():
         if not tensor.isfinite().all():
             raise CheckpointError(f"{path} is damaged: {key} has numbers that are NaN or infinite.")
     return model.eval()
 
 
-def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
-    with explained("read", path):
-        data = path.read_bytes()
+def read_tensors(path: str | os.PathLike) -> dict[str, torch.Tensor]:
+    r"""The tensors of a safetensors file. They are mapped: the system reads them from the disk when they are used."""
+    with explained("read", path), open(path, "rb"):
+        pass  # a missing file is not a damaged one
     try:
-        return safetensors.torch.load(data)
+        return safetensors.torch.load_file(path)
     except Exception as error:  # the parser answers with many types; every one of them means the same
         raise CheckpointError(f"{path} is not a whole safetensors file ({error}).") from error
 
@@ -174,15 +186,23 @@ def _mismatches(expected: dict[str, torch.Tensor], stored: dict[str, torch.Tenso
 
 def load_config(path: str | os.PathLike, config_class: type) -> Any:
     """The dataclass `config_class` from a JSON file; `CheckpointError` unless the fields and their types agree."""
-    path = Path(path)
+    return make_config(read_json(path), config_class, path)
+
+
+def read_json(path: str | os.PathLike) -> Any:
+    """What a JSON file says; `CheckpointError` if it is none."""
     with explained("read", path):
-        data = path.read_bytes()
+        data = Path(path).read_bytes()
     try:
-        fields = json.loads(data)
+        return json.loads(data)
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is not JSON ({error}).") from error
+
+
+def make_config(fields: Any, config_class: type, path: str | os.PathLike) -> Any:
+    """The dataclass `config_class` of fields as JSON gave them; `path` is where a `CheckpointError` says they are."""
     try:
-        return _decode(fields, config_class, path.stem)
+        return _decode(fields, config_class, Path(path).stem)
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{path} is not a {config_class.__name__}: {error}") from error
 

@@ -3,6 +3,8 @@ r"""minidiffusion COMMAND ...: a text-to-image system in miniature.
   imagine "PROMPT"              four pictures of the prompt, which may be English or Chinese
   train vae|clip|unet|judge     train a network, on the picture book or on your own pictures
   evaluate                      examine a model: does it draw what it is told?
+  clip IMAGE --label "..."      which sentence fits a picture?
+  search "WORDS" FOLDER         pictures by words
 
 minidiffusion COMMAND --help explains a command. With --debug (or MINIDIFFUSION_DEBUG=1) an error shows where it arose.
 """
@@ -24,10 +26,13 @@ import tyro
 import minidiffusion
 
 if TYPE_CHECKING:
-    from minidiffusion.imagine import TextToImage
+    from minidiffusion.diffusion.sampler import Step
+    from minidiffusion.imagine import Picture, TextToImage
 
 Options = TypeVar("Options")
 MOST_PICTURES = 64
+LARGEST_AT_ONCE = 128
+SECONDS_IN_SILENCE = 10
 
 
 @dataclass(frozen=True)
@@ -42,16 +47,20 @@ class Imagine:
     """How many pictures, 1 to 64."""
     steps: int = 25
     """How many steps the sampler takes; more is slower and, up to a point, better."""
-    guidance: float = 2.5
-    """How strictly to follow the prompt, 0 to 100; 0 ignores it, 1 adds nothing to what the network learnt."""
+    guidance: float | None = None
+    """How strictly to follow the prompt, 0 to 100; 0 ignores it, 1 adds nothing to what the network learnt. None is
+    what suits the weights: 2.5, or 7.5 for Stable Diffusion."""
     negative: Annotated[str, tyro.conf.arg(name="no")] = ""
     """Words to stay away from."""
     sampler: str = "dpm++"
-    """dpm++, ddim, or ddpm (which needs hundreds of steps)."""
+    """dpm++, ddim, plms, or ddpm (which needs hundreds of steps)."""
+    size: int | None = None
+    """Width and height in pixels; None is what the weights were trained on: 64, or 512 for Stable Diffusion."""
     out: Path = Path("pictures")
     """A folder, where the files are named after the prompt; or FILE.png for the grid, the others beside it."""
     weights: str = "picturebook"
-    """The name of weights that are shipped, or a folder."""
+    """The name of weights that are shipped, or a folder; or Stable Diffusion 1.5, as a folder of diffusers or as one
+    .safetensors file."""
     threads: int | None = None
     """How many threads of the processor to use; None leaves it to PyTorch."""
 
@@ -76,13 +85,36 @@ def imagine(arguments: Sequence[str]) -> None:
 
     seeds = [options.seed, *((options.seed + i) % 2**32 for i in range(1, options.n))]  # the first is checked as it is
     start = time.perf_counter()
-    pictures = model.imagine(options.prompt, seeds, options.steps, options.guidance, options.negative, options.sampler)
+    pictures = draw(model, options, seeds)
     seconds = time.perf_counter() - start
 
     named = options.out.suffix.lower() == ".png" and not options.out.is_dir()
     sheet, *others = write_pictures(pictures, options.out if named else options.out / sheet_name(pictures))
-    print(f"{sheet}\n  {options.n} pictures of {model.size} x {model.size} in {seconds:.1f} s")
+    size = pictures[0].record.size
+    print(f"{sheet}\n  {options.n} pictures of {size} x {size} in {seconds:.1f} s")
     print(f"  beside it: {', '.join(path.name for path in others)}")
+
+
+def draw(model: "TextToImage", options: Imagine, seeds: list[int]) -> list["Picture"]:
+    r"""The pictures, small ones all at once; of 512 x 512, each needs a gigabyte on its way through the networks.
+
+    How long it still takes is shown on a terminal, and elsewhere if it is long.
+    """
+    from tqdm import tqdm
+
+    small = (model.size if options.size is None else options.size) <= LARGEST_AT_ONCE
+    batches = [seeds] if small else [[seed] for seed in seeds]
+    wait, pause = (0, 0.1) if sys.stderr.isatty() else (SECONDS_IN_SILENCE, SECONDS_IN_SILENCE)
+    settings = {name: getattr(options, name) for name in ("steps", "guidance", "negative", "sampler", "size")}
+    pictures = []
+    with tqdm(total=options.steps * len(batches), unit="step", leave=False, delay=wait, mininterval=pause) as bar:
+
+        def count(step: "Step") -> None:
+            bar.update()
+
+        for batch in batches:
+            pictures += model.imagine(options.prompt, batch, on_step=count, **settings)
+    return pictures
 
 
 def remarks(text: str, model: "TextToImage", of_picturebook: bool) -> Iterator[str]:
@@ -90,8 +122,10 @@ def remarks(text: str, model: "TextToImage", of_picturebook: bool) -> Iterator[s
     from minidiffusion.imagine.prompt import unknown_words, words_of
     from minidiffusion.picturebook.scene import SUBJECTS
 
-    if lost := model.tokenizer.dropped(text, model.clip.config.context_length):
+    if lost := model.tokenizer.dropped(text, model.context_length):
         yield f"I read only the beginning of a text as long as this; lost is: {quoted(lost)}."
+    if model.clip is None:  # Stable Diffusion, whose words are those of the web
+        return
     unknown = unknown_words(text, None if of_picturebook else words_of(model.tokenizer))
     for word, nearest in unknown.items():
         if nearest:
@@ -165,7 +199,25 @@ def evaluate(arguments: Sequence[str]) -> None:
     print(evaluate(parse(EvaluateConfig, "evaluate", arguments)).table())
 
 
-COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {"imagine": imagine, "train": train, "evaluate": evaluate}
+def clip(arguments: Sequence[str]) -> None:
+    from minidiffusion import cli_clip
+
+    cli_clip.clip(arguments)
+
+
+def search(arguments: Sequence[str]) -> None:
+    from minidiffusion import cli_clip
+
+    cli_clip.search(arguments)
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
+    "imagine": imagine,
+    "train": train,
+    "evaluate": evaluate,
+    "clip": clip,
+    "search": search,
+}
 
 
 def parse(options: type[Options], command: str, arguments: Sequence[str]) -> Options:

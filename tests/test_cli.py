@@ -20,6 +20,7 @@ from minidiffusion.imagine import TextToImage, evaluate, pipeline
 from minidiffusion.imagine.grid import read_record
 from minidiffusion.imagine.pipeline import INDEX
 from tests.tiny import tiny_weights
+from tests.tiny_stable_diffusion import save_pipeline
 
 PROMPT = "a red house by the sea at night, watercolor"
 QUICK = ("--steps", "2", "--n", "2")
@@ -154,6 +155,41 @@ def test_a_terminal_that_cannot_show_chinese_is_no_obstacle(weights, tmp_path, m
     assert b"\\u7ea2" in sys.stdout.buffer.getvalue()
 
 
+def test_large_pictures_are_drawn_one_by_one_and_are_the_same(imagine, weights, tmp_path, monkeypatch):
+    monkeypatch.setattr(cli, "LARGEST_AT_ONCE", 16)
+    status, out, _ = imagine(PROMPT, "--seed", "5", "--size", "32", "--out", "sheet.png")
+    assert status == 0 and "2 pictures of 32 x 32 in" in out and read_record("sheet.png")["size"] == 32
+    expected = TextToImage.load(weights).imagine(PROMPT, seeds=[6], steps=2, size=32)
+    with PIL.Image.open("sheet-2.png") as single:
+        assert single.tobytes() == expected[0].image.tobytes()
+
+
+def test_progress_is_shown_on_a_terminal_and_elsewhere_only_if_it_is_long(imagine, monkeypatch):
+    assert imagine(PROMPT, "--steps", "7")[2] == ""
+    monkeypatch.setattr(cli, "SECONDS_IN_SILENCE", 0)
+    assert "/7 [" in imagine(PROMPT, "--steps", "7")[2]
+    monkeypatch.setattr(cli, "SECONDS_IN_SILENCE", 10)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert "/7 [" in imagine(PROMPT, "--steps", "7")[2]
+
+
+@pytest.mark.filterwarnings("ignore")  # what diffusers deprecates
+def test_stable_diffusion_draws_with_what_suits_it_and_knows_every_word(run, tmp_path):
+    save_pipeline(tmp_path / "sd")
+    status, out, err = run("imagine", "a lighthouse", "--weights", "sd", *QUICK, "--no", "zebra", "--out", "a.png")
+    assert (status, err) == (0, "") and "2 pictures of 64 x 64 in" in out
+    record = read_record("a.png")
+    assert (record["guidance"], record["size"], record["negative"]) == (7.5, 64, "zebra")
+    for sampler in ("ddim", "plms"):
+        said = ("--sampler", sampler, "--guidance", "2", "--size", "128", "--n", "1", "--steps", "2")
+        assert run("imagine", "a lighthouse", "--weights", "sd", *said, "--out", "b.png")[0] == 0
+        assert [read_record("b.png")[key] for key in ("sampler", "guidance", "size")] == [sampler, 2.0, 128]
+    assert "lost is" in run("imagine", "lighthouse " * 76, "--weights", "sd", *QUICK)[2]
+    assert_refused(run("imagine", "a", "--weights", "sd", "--size", "100"), 2, "next to it 64 and 128")
+    (tmp_path / "sd" / "vae" / "config.json").write_text("{}")
+    assert_refused(run("imagine", "a", "--weights", "sd"), 1, "lacks the field latent_channels")
+
+
 # -------------------------------------------------------------------------------------------------------------- remarks
 
 
@@ -205,6 +241,7 @@ def assert_refused(result: tuple[int, str, str], status: int, *parts: str) -> No
         (["--guidance", "-1"], "0 to 100"),
         (["--sampler", "rk4"], "ddpm, ddim, euler, heun, plms, dpm++"),
         (["--threads", "0"], "1 to 1024"),
+        (["--size", "17"], "multiples of 16 up to 2048, next to it 16 and 32"),
         (["--out", "picture.jpg"], ".png"),
     ],
 )
@@ -239,7 +276,7 @@ def test_missing_and_damaged_weights_are_said(run, weights, tmp_path):
 
 
 def test_an_interruption_is_no_failure(imagine, monkeypatch):
-    def interrupted(*args):
+    def interrupted(*args, **settings):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(TextToImage, "imagine", interrupted)
@@ -259,7 +296,7 @@ def test_debug_shows_where_a_failure_arose(imagine, run, monkeypatch):
 
 
 def test_a_bug_is_not_dressed_up_as_a_mistake_of_the_user(imagine, monkeypatch):
-    monkeypatch.setattr(TextToImage, "imagine", lambda *args: 1 / 0)
+    monkeypatch.setattr(TextToImage, "imagine", lambda *args, **settings: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         imagine(PROMPT)
 
@@ -272,7 +309,7 @@ def test_help_names_the_commands_and_their_options(run):
         status, out, _ = run(flag)
         assert status == 0 and all(command in out for command in cli.COMMANDS)
     status, out, _ = run("imagine", "--help")
-    options = "PROMPT --seed --n --steps --guidance --no --sampler --out --weights --threads"
+    options = "PROMPT --seed --n --steps --guidance --no --sampler --size --out --weights --threads"
     assert status == 0 and all(f"{option} " in out for option in options.split())
     status, out, _ = run("train", "--help")
     assert status == 0 and all(network in out for network in ("vae", "clip", "unet", "judge", "digits"))
@@ -280,8 +317,10 @@ def test_help_names_the_commands_and_their_options(run):
 
 
 def test_without_a_command_that_exists_the_commands_are_named(run):
-    assert_refused(run(), 2, "A command is missing; valid are: imagine, train, evaluate")
-    assert_refused(run("imagin", PROMPT), 2, '"imagin" is not a command; valid are: imagine, train, evaluate')
+    assert_refused(run(), 2, "A command is missing; valid are: imagine, train, evaluate, clip, search")
+    assert_refused(
+        run("imagin", PROMPT), 2, '"imagin" is not a command; valid are: imagine, train, evaluate, clip, search'
+    )
 
 
 def test_evaluate_prints_the_table(run, monkeypatch):

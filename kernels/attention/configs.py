@@ -79,7 +79,10 @@ TF32 = {
         (HOPPER, 64): Config(64, 32, 4, 1),
         (HOPPER, 128): Config(32, 32, 4, 2),
     },
-    "key_value_gradient": dict.fromkeys(TABLE["forward"], Config(32, 32, 4, 1)),
+    "key_value_gradient": {
+        **dict.fromkeys(TABLE["forward"], Config(32, 32, 4, 1)),
+        (HOPPER, 64): Config(32, 64, 8, 1),
+    },
 }
 
 INTERPRETED = Config(32, 32, 4, 1)  # small, so that short sequences have a whole tile and a ragged one

@@ -6,6 +6,7 @@ are what the U-Net's cross-attention reads.
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +15,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from minidiffusion.attention.block import SelfAttentionBlock
+
+from .resnet import ModifiedResNet
 
 
 @dataclass(frozen=True)
@@ -30,13 +33,29 @@ class CLIPConfig:
     picture_size: int = 64
     patch_size: int = 8
     vision_width: int = 128
-    vision_layers: int = 4
+    vision_layers: int | tuple[int, int, int, int] = 4
+    """Blocks of the vision transformer; or of each stage of a ModifiedResNet, whose patch_size means nothing."""
     vision_heads: int = 4
 
     @staticmethod
     def vit_b_32() -> "CLIPConfig":
         r"""openai/clip-vit-base-patch32: 151,277,313 parameters."""
         return CLIPConfig(512, 49408, 77, 512, 12, 8, 224, 32, 768, 12, 12)
+
+    @staticmethod
+    def vit_b_16() -> "CLIPConfig":
+        r"""openai/clip-vit-base-patch16: 149,620,737 parameters."""
+        return CLIPConfig(512, 49408, 77, 512, 12, 8, 224, 16, 768, 12, 12)
+
+    @staticmethod
+    def vit_l_14() -> "CLIPConfig":
+        r"""openai/clip-vit-large-patch14: 427,616,513 parameters."""
+        return CLIPConfig(768, 49408, 77, 768, 12, 12, 224, 14, 1024, 24, 16)
+
+    @staticmethod
+    def rn50() -> "CLIPConfig":
+        r"""OpenAI's RN50: 102,007,137 parameters."""
+        return CLIPConfig(1024, 49408, 77, 512, 12, 8, 224, 32, 64, (3, 4, 6, 3), 32)
 
 
 class TextEncoder(nn.Module):
@@ -72,6 +91,7 @@ class VisionEncoder(nn.Module):
 
     def __init__(self, config: CLIPConfig):
         super().__init__()
+        assert isinstance(config.vision_layers, int), "stages are those of a ModifiedResNet"
         width, patches = config.vision_width, (config.picture_size // config.patch_size) ** 2
         self.patch_embedding = nn.Conv2d(3, width, config.patch_size, stride=config.patch_size, bias=False)
         self.class_embedding = nn.Parameter(width**-0.5 * torch.randn(width))
@@ -99,9 +119,16 @@ class CLIP(nn.Module):
         super().__init__()
         self.config = config
         self.text_model = TextEncoder(config)
-        self.vision_model = VisionEncoder(config)
+        if isinstance(config.vision_layers, int):
+            self.vision_model = VisionEncoder(config)
+        else:
+            shape = (config.vision_width, config.vision_heads, config.picture_size, config.embed_dim)
+            self.vision_model = ModifiedResNet(config.vision_layers, *shape)
         self.text_projection = nn.Linear(config.text_width, config.embed_dim, bias=False)
-        self.visual_projection = nn.Linear(config.vision_width, config.embed_dim, bias=False)
+        if isinstance(config.vision_layers, int):
+            self.visual_projection = nn.Linear(config.vision_width, config.embed_dim, bias=False)
+        else:
+            self.visual_projection = nn.Identity()  # a ResNet's attention pool projects already
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
         """log(1 / tau): the logarithm of one over InfoNCE's temperature."""
 
@@ -110,9 +137,19 @@ class CLIP(nn.Module):
         return F.normalize(self.text_projection(self.text_model(ids)[1]), dim=-1)
 
     def encode_image(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b d"]:
-        r"""Pictures in [-1, 1], `picture_size` on a side, to unit vectors."""
+        r"""Pictures, `picture_size` on a side, to unit vectors. In [-1, 1], or of OpenAI as `preprocess.py` says."""
         return F.normalize(self.visual_projection(self.vision_model(x)), dim=-1)
 
     def forward(self, x: Float[Tensor, "b 3 h w"], ids: Int[Tensor, "b2 n"]) -> Float[Tensor, "b b2"]:
         r"""logits[i, j] = sim(picture i, sentence j) / tau."""
         return self.logit_scale.exp() * self.encode_image(x) @ self.encode_text(ids).T
+
+    @classmethod
+    def from_pretrained(cls, path: str | Path) -> "CLIP":
+        r"""Trained weights from a folder or file, laid out as by transformers, OpenAI or us (`pretrained.py`).
+
+        Raises CheckpointError, with one sentence.
+        """
+        from .pretrained import load_clip
+
+        return load_clip(path)

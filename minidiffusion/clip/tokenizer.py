@@ -33,6 +33,8 @@ from torch import Tensor
 
 from minidiffusion.checkpoint import CheckpointError, write_atomically
 
+from .vocabulary import mend, openai_merges
+
 END_OF_WORD = "</w>"
 SPECIALS = ("<|startoftext|>", "<|endoftext|>")
 CONTRACTION = re.compile(r"'(?:s|t|re|ve|m|ll|d)", re.IGNORECASE)
@@ -96,7 +98,16 @@ def ideograph_words(text: str) -> list[str]:
     return [piece for word in words for piece in re.split(f"({IDEOGRAPH})", word) if piece]
 
 
-SPLITTERS: dict[str, Callable[[str], list[str]]] = {"clip": clip_words, "ideographs": ideograph_words}
+def mended_words(text: str) -> list[str]:
+    r"""CLIP's words of the mended text, which is what OpenAI's tokenizer splits; transformers' does not mend."""
+    return clip_words(mend(text))
+
+
+SPLITTERS: dict[str, Callable[[str], list[str]]] = {
+    "clip": clip_words,
+    "clip-mended": mended_words,
+    "ideographs": ideograph_words,
+}
 
 
 def spell(word: str) -> list[str]:
@@ -189,6 +200,17 @@ class Tokenizer:
         counts = Counter(word for text in texts for word in SPLITTERS[words](text))
         return cls(learn_merges(counts, vocab_size - 514), words)
 
+    @classmethod
+    def openai(cls, fix: bool = False) -> "Tokenizer":
+        r"""OpenAI's 49,408 ids, for its CLIPs and for Stable Diffusion 1.
+
+        fix: mend texts first, as OpenAI's own tokenizer does and transformers' does not; needs the package ftfy, else
+        ValueError. Unlike in OpenAI's, a typed "<|endoftext|>" is spelt out, and texts are NFC also without `fix`.
+        """
+        if fix:
+            mend("")  # complains now, not at the first text
+        return cls(openai_merges(), "clip-mended" if fix else "clip")
+
     @property
     def vocab_size(self) -> int:
         r"""How many ids there are: n in the table above."""
@@ -244,16 +266,22 @@ class Tokenizer:
                 spelt += b" " if symbol.endswith(END_OF_WORD) else b""
         return spelt.decode("utf-8", "replace").strip(" ")
 
-    def __call__(self, texts: str | Sequence[str], context_length: int = 32) -> Int[Tensor, "b n"]:
+    def __call__(
+        self, texts: str | Sequence[str], context_length: int = 32, padding: int | None = None
+    ) -> Int[Tensor, "b n"]:
         r"""A batch of texts as rows ``start, ids..., end, end, ...`` of context_length ids each.
 
         A text that is too long is cut and still closed by `end`; :meth:`dropped` says what was lost.
-        Raises ValueError for a context_length below 2.
+        padding: what fills the row after the first `end`. None is `end` itself, as in Stable Diffusion; OpenAI's CLIP
+        has 0. CLIP's vector of a text is the same either way: its first `end` sees nothing of what follows.
+        Raises ValueError for a context_length below 2 and a padding outside 0..n-1.
         """
-        room = self.room(context_length)
-        rows = torch.full((1 if isinstance(texts, str) else len(texts), context_length), self.end, dtype=torch.long)
+        room, padding = self.room(context_length), self.end if padding is None else padding
+        if not 0 <= padding <= self.end:
+            raise ValueError(f"padding {padding} is outside 0..{self.end}")
+        rows = torch.full((1 if isinstance(texts, str) else len(texts), context_length), padding, dtype=torch.long)
         for row, text in zip(rows, [texts] if isinstance(texts, str) else texts, strict=True):
-            ids = [self.start, *self.encode(text)[:room]]
+            ids = [self.start, *self.encode(text)[:room], self.end]
             row[: len(ids)] = torch.tensor(ids)
         return rows
 

@@ -23,14 +23,16 @@ from minidiffusion.imagine.pipeline import Picture
 CHUNK = "minidiffusion"
 
 
-def grid(images: Sequence[PIL.Image.Image], columns: int | None = None, enlarge: int = 6) -> PIL.Image.Image:
+def grid(images: Sequence[PIL.Image.Image], columns: int | None = None, enlarge: int | None = None) -> PIL.Image.Image:
     r"""The images, all of one size, in rows; each pixel becomes a crisp square, with a gap as wide as one in between.
 
-    columns: by default all in one row up to three, and as square as possible from four on (four: 2 x 2). Raises
-    ValueError for no images, images of different sizes, and numbers below 1.
+    columns: by default all in one row up to three, and as square as possible from four on (four: 2 x 2). enlarge: by
+    default 6, and less for pictures more than 64 wide, down to 1. Raises ValueError for no images, images of different
+    sizes, and numbers below 1.
     """
     if len({image.size for image in images}) != 1:
         raise ValueError("A grid needs at least one image, and all of one size.")
+    enlarge = max(1, min(6, 6 * 64 // images[0].width)) if enlarge is None else enlarge
     if enlarge < 1 or (columns is not None and columns < 1):
         raise ValueError(f"Columns and enlargement of a grid are at least 1, not {columns} and {enlarge}.")
     n = len(images)

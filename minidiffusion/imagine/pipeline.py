@@ -30,7 +30,7 @@ from minidiffusion.checkpoint import (
     save_model,
     write_atomically,
 )
-from minidiffusion.clip.encoder import CLIP, CLIPConfig
+from minidiffusion.clip.encoder import CLIP, CLIPConfig, TextEncoder
 from minidiffusion.clip.tokenizer import Tokenizer
 from minidiffusion.diffusion.guidance import classifier_free
 from minidiffusion.diffusion.prediction import Kind, denoiser
@@ -39,12 +39,13 @@ from minidiffusion.diffusion.schedule import Name, make_schedule
 from minidiffusion.latent.vae import AutoencoderKL, VAEConfig
 from minidiffusion.networks.unet import UNet, UNetConfig
 
+from . import stable_diffusion
+from .settings import check, check_size
+
 SHIPPED = Path(__file__).parent.parent / "weights"
 INDEX = "model.json"
 NETWORKS = ("clip", "unet", "vae")
 FILES = ("tokenizer.json", *(f"{name}.{ending}" for name in NETWORKS for ending in ("json", "safetensors")))
-MAX_SEED = 2**32 - 1
-MAX_GUIDANCE = 100.0
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,8 @@ class Record:
     size: int
     """Width and height in pixels."""
     weights: str
-    """SHA-256 of model.json, which holds that of every other file; "" if the weights were never on disk."""
+    """SHA-256 of model.json, which holds that of every other file, or of the files of Stable Diffusion; "" if the
+    weights were never on disk."""
     version: str
 
 
@@ -95,27 +97,38 @@ class SeededNoise:
 class TextToImage:
     r"""The trained parts, put together.
 
-    Raises ValueError for parts that do not fit each other.
+    clip: a whole CLIP, or only the text encoder of one, which is all that a picture needs. size: width and height of a
+    picture unless another is asked for; by default those that CLIP sees. guidance: what suits these weights. Raises
+    ValueError for parts that do not fit each other.
     """
 
     def __init__(
         self,
         tokenizer: Tokenizer,
-        clip: CLIP,
+        clip: CLIP | TextEncoder,
         unet: UNet,
         vae: AutoencoderKL,
         schedule: Name = "cosine",
         T: int = 1000,
         prediction: Kind = "v",
         weights: str = "",
+        size: int | None = None,
+        guidance: float = 2.5,
     ):
-        self.tokenizer, self.clip, self.unet, self.vae = tokenizer, clip.eval(), unet.eval(), vae.eval()
+        if isinstance(clip, CLIP):
+            self.clip, self.text_model, size = clip.eval(), clip.text_model, size or clip.config.picture_size
+        else:
+            self.clip, self.text_model = None, clip.eval()
+        if size is None:
+            raise ValueError("A text encoder alone does not say how large a picture is: size is missing.")
+        self.size, self.guidance = size, guidance
+        self.tokenizer, self.unet, self.vae = tokenizer, unet.eval(), vae.eval()
         self.schedule, self.prediction, self.weights = make_schedule(schedule, T), prediction, weights
         self.settings = {"schedule": schedule, "T": T, "prediction": prediction}
-        self.size = clip.config.picture_size
+        words = self.text_model.token_embedding
         for what, a, b in (
-            ("tokens of the tokenizer, and of CLIP", tokenizer.vocab_size, clip.config.vocab_size),
-            ("width of CLIP's text, and of the U-Net's context", clip.config.text_width, unet.config.context_dim),
+            ("tokens of the tokenizer, and of CLIP", tokenizer.vocab_size, words.num_embeddings),
+            ("width of CLIP's text, and of the U-Net's context", words.embedding_dim, unet.config.context_dim),
             ("channels of the VAE's latents, and of the U-Net", vae.config.latent_channels, unet.config.in_channels),
         ):
             if a != b:
@@ -125,43 +138,72 @@ class TextToImage:
 
     @classmethod
     def load(cls, weights: str | Path = "picturebook", device: str | torch.device = "cpu") -> "TextToImage":
-        r"""The weights of that name that come with minidiffusion, or those in a folder.
+        r"""The weights of that name that come with minidiffusion, or those in a folder, or Stable Diffusion 1.5.
 
-        Every file is compared with its hash in model.json. Raises CheckpointError, with one sentence, for a missing
-        folder and for files that are missing, damaged or from another training.
+        Of our own weights, every file is compared with its hash in model.json. Stable Diffusion is a folder of
+        diffusers or a single .safetensors file (`stable_diffusion.py`). Raises CheckpointError, with one sentence, for
+        a missing folder and for files that are missing, damaged, from another training or for other networks.
         """
         folder = find_weights(weights)
+        if stable_diffusion.is_stable_diffusion(folder):
+            try:
+                return cls(**stable_diffusion.load(folder)._asdict()).to(device)
+            except ValueError as error:
+                raise CheckpointError(f"{folder}: {error}") from error
         index = load_config(folder / INDEX, Index)
         check_hashes(folder / INDEX, index.sha256, FILES)
         try:
             return cls(
                 Tokenizer.load(folder / "tokenizer.json"),
-                load_model(folder, "clip", CLIPConfig, CLIP).to(device),
-                load_model(folder, "unet", UNetConfig, UNet).to(device),
-                load_model(folder, "vae", VAEConfig, AutoencoderKL).to(device),
+                load_model(folder, "clip", CLIPConfig, CLIP),
+                load_model(folder, "unet", UNetConfig, UNet),
+                load_model(folder, "vae", VAEConfig, AutoencoderKL),
                 index.schedule,
                 index.T,
                 index.prediction,
                 file_hash(folder / INDEX),
-            )
+            ).to(device)
         except ValueError as error:
             raise CheckpointError(f"{folder}: {error}") from error
 
     def save(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
-        r"""Write all parts and model.json; torch.float16 halves the files. Raises CheckpointError."""
+        r"""Write all parts and model.json; torch.float16 halves the files.
+
+        Raises CheckpointError, also for Stable Diffusion, of whose CLIP only the text encoder is here.
+        """
+        if self.clip is None:
+            raise CheckpointError(
+                f"Nothing is written to {folder}: of this model's CLIP only the text encoder is here."
+            )
         for name in NETWORKS:
             network = getattr(self, name)
             save_model(folder, name, network, network.config, dtype)
         self.tokenizer.save(Path(folder, "tokenizer.json"))
         write_index(folder, **self.settings)
 
+    def to(self, device: str | torch.device) -> "TextToImage":
+        r"""Move the networks."""
+        for network in (self.clip or self.text_model, self.unet, self.vae):
+            network.to(device)
+        return self
+
     # ------------------------------------------------------------------------------------------------------- sampling
+
+    @property
+    def context_length(self) -> int:
+        r"""How many tokens of a prompt are read, start and end of text among them."""
+        return self.text_model.position_embedding.num_embeddings
+
+    @property
+    def size_step(self) -> int:
+        r"""Every size is a multiple of this: 2^(levels - 1) latent positions, since each level of the U-Net halves."""
+        return self.vae.config.downsampling * 2 ** (len(self.unet.config.channels) - 1)
 
     @torch.inference_mode()
     def context(self, prompts: Sequence[str]) -> Float[Tensor, "b n d"]:
         r"""What the U-Net reads of the prompts: CLIP's vector for each token. Of a long prompt, only the beginning."""
-        ids = self.tokenizer(prompts, self.clip.config.context_length)
-        return self.clip.text_model(ids.to(self.device))[0]
+        ids = self.tokenizer(prompts, self.context_length)
+        return self.text_model(ids.to(self.device))[0]
 
     @torch.inference_mode()
     def decode(self, z: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 3 H W"]:
@@ -178,18 +220,22 @@ class TextToImage:
         prompts: str | Sequence[str],
         seeds: Sequence[int],
         steps: int = 25,
-        guidance: float = 2.5,
+        guidance: float | None = None,
         negative: str = "",
         sampler: str = "dpm++",
+        size: int | None = None,
     ) -> Iterator[Step]:
         r"""The sampler's steps, in latents `b c h w`: from noise, which is not yielded, to the last, which is x_0.
 
-        prompts: one for all seeds, or one for each. Raises ValueError for settings outside their range.
+        prompts: one for all seeds, or one for each. guidance, size: None is what suits the weights, `self.guidance` and
+        `self.size`. Raises ValueError for settings outside their range.
         """
+        guidance, size = self.guidance if guidance is None else guidance, self.size if size is None else size
         prompts = [prompts] * len(seeds) if isinstance(prompts, str) else list(prompts)
         check(prompts, seeds, guidance, sampler)
+        check_size(size, self.size_step)
         times = self.schedule.times(steps)
-        side = self.size // self.vae.config.downsampling
+        side = size // self.vae.config.downsampling
         noise = SeededNoise(seeds)
         x_T = noise(torch.empty(len(seeds), self.unet.config.in_channels, side, side, device=self.device))
         x_T = self.schedule.spread_T * x_T
@@ -202,13 +248,14 @@ class TextToImage:
         prompts: str | Sequence[str],
         seeds: Sequence[int],
         steps: int = 25,
-        guidance: float = 2.5,
+        guidance: float | None = None,
         negative: str = "",
         sampler: str = "dpm++",
         on_step: Callable[[Step], None] | None = None,
+        size: int | None = None,
     ) -> Float[Tensor, "b 3 H W"]:
         r"""Pictures as numbers in [-1, 1], one a seed. `on_step` is called after each step; else as `trajectory`."""
-        for step in self.trajectory(prompts, seeds, steps, guidance, negative, sampler):
+        for step in self.trajectory(prompts, seeds, steps, guidance, negative, sampler, size):
             if on_step is not None:
                 on_step(step)
         return self.decode(step.x)
@@ -218,18 +265,21 @@ class TextToImage:
         prompt: str,
         seeds: Sequence[int] = (0, 1, 2, 3),
         steps: int = 25,
-        guidance: float = 2.5,
+        guidance: float | None = None,
         negative: str = "",
         sampler: str = "dpm++",
         on_step: Callable[[Step], None] | None = None,
+        size: int | None = None,
     ) -> list[Picture]:
         r"""Pictures of the prompt, one a seed, and pushed away from what `negative` says.
 
         seeds: 0 to 2^32 - 1. steps: 1 to T. guidance: 0 (ignore the prompt), 1 (what the network learnt), more (what it
-        learnt, exaggerated), up to 100. sampler: a name in SAMPLERS. Raises ValueError for anything else.
+        learnt, exaggerated), up to 100; None is what suits the weights. sampler: a name in SAMPLERS. size: width and
+        height in pixels, by default `self.size`. Raises ValueError for anything else.
         """
-        pixels = to_pixels(self.generate(prompt, seeds, steps, guidance, negative, sampler, on_step))
-        settings = (steps, float(guidance), sampler, self.size, self.weights, minidiffusion.__version__)
+        guidance, size = self.guidance if guidance is None else guidance, self.size if size is None else size
+        pixels = to_pixels(self.generate(prompt, seeds, steps, guidance, negative, sampler, on_step, size))
+        settings = (steps, float(guidance), sampler, size, self.weights, minidiffusion.__version__)
         return [
             Picture(PIL.Image.fromarray(array), Record(prompt, negative, int(seed), *settings))
             for array, seed in zip(pixels, seeds, strict=True)
@@ -237,29 +287,18 @@ class TextToImage:
 
 
 def find_weights(weights: str | Path) -> Path:
-    r"""The folder of the weights that come with minidiffusion under this name, or else the folder itself.
+    r"""The folder of the weights that come with minidiffusion under this name, or else the folder or file itself.
 
     Write "./NAME" for a folder that has the name of shipped weights. Raises CheckpointError if there is neither.
     """
     shipped = [path.parent.name for path in sorted(SHIPPED.glob(f"*/{INDEX}"))]
     folder = SHIPPED / weights if weights in shipped else Path(weights)
-    if not folder.is_dir():
+    if not folder.exists():
         names = ", ".join(shipped) or "none"
-        raise CheckpointError(f"There are no weights {str(weights)!r}: no such folder, and shipped are: {names}.")
+        raise CheckpointError(
+            f"There are no weights {str(weights)!r}: no such folder or file, and shipped are: {names}."
+        )
     return folder
-
-
-def check(prompts: Sequence[str], seeds: Sequence[int], guidance: float, sampler: str) -> None:
-    r"""Raises ValueError, naming what is valid, for settings outside their range."""
-    if not seeds or len(prompts) != len(seeds):
-        raise ValueError(f"Each picture needs a prompt and a seed, not {len(prompts)} prompts and {len(seeds)} seeds.")
-    for seed in seeds:
-        if not 0 <= seed <= MAX_SEED:
-            raise ValueError(f"The seed is {seed}; valid are 0 to {MAX_SEED}.")
-    if not 0 <= guidance <= MAX_GUIDANCE:  # NaN fails every comparison
-        raise ValueError(f"The guidance is {guidance}; valid are 0 to {MAX_GUIDANCE:.0f}.")
-    if sampler not in SAMPLERS:
-        raise ValueError(f"The sampler is {sampler!r}; valid are {', '.join(SAMPLERS)}.")
 
 
 def to_pixels(pictures: Float[Tensor, "b 3 h w"]) -> UInt8[np.ndarray, "b h w 3"]:

@@ -45,6 +45,11 @@ def test_pictures_stand_in_rows_with_a_gap_of_one_pixel_in_between(n, columns, s
     assert (sheet[gaps] == 255).all()
 
 
+@pytest.mark.parametrize(("side", "enlarged"), [(16, 6), (64, 6), (128, 3), (512, 1)])
+def test_small_pictures_are_enlarged_and_large_ones_are_not(side, enlarged):
+    assert grid([PIL.Image.new("RGB", (side, side))]).size == (side * enlarged,) * 2
+
+
 def test_a_grid_of_nothing_or_of_different_sizes_is_refused():
     for images in ([], [noise(0), noise(1, (4, 5))]):
         with pytest.raises(ValueError, match="at least one image, and all of one size"):

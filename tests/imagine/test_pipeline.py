@@ -131,6 +131,44 @@ def test_latents_are_scaled_back_before_they_are_decoded(model):
     assert torch.equal(model.decode(z), model.vae.decode(z / 0.5).detach().clamp(-1, 1))
 
 
+# ---------------------------------------------------------------------------------------------------------------- sizes
+
+
+def test_a_picture_can_have_another_size(model):
+    assert model.size == 16 and model.size_step == 16  # latents of 4 x 4 pixels each, which two levels halve once
+    assert model.generate(PROMPT, [0], steps=2, size=48).shape == (1, 3, 48, 48)
+    assert torch.equal(model.generate(PROMPT, [0], steps=2, size=16), model.generate(PROMPT, [0], steps=2))
+    (picture,) = model.imagine(PROMPT, [0], steps=2, size=32)
+    assert picture.image.size == (32, 32) and picture.record.size == 32
+    (again,) = model.imagine(PROMPT, [0], steps=2, size=picture.record.size)
+    assert again.image.tobytes() == picture.image.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("size", "nearest"),
+    [(0, "16."), (-1, "16."), (1, "16."), (15, "16."), (17, "16 and 32."), (40, "32 and 48."), (2049, "2048.")],
+)
+def test_a_size_between_the_valid_ones_is_refused_with_the_nearest(model, size, nearest):
+    with pytest.raises(ValueError, match=f"multiples of 16 up to 2048, next to it {nearest}"):
+        model.generate(PROMPT, [0], steps=2, size=size)
+
+
+def test_what_suits_the_weights_is_what_is_used_unless_it_is_said(model):
+    parts = (model.tokenizer, model.clip, model.unet, model.vae)
+    other = TextToImage(*parts, **model.settings, size=32, guidance=4.0)
+    assert torch.equal(other.generate(PROMPT, [0], 2), model.generate(PROMPT, [0], 2, guidance=4.0, size=32))
+    assert other.imagine(PROMPT, [0], 2)[0].record.guidance == 4.0
+    assert other.imagine(PROMPT, [0], 2, guidance=0.0)[0].record.guidance == 0.0
+
+
+def test_a_text_encoder_is_enough_if_it_is_said_how_large_a_picture_is(model):
+    parts = (model.tokenizer, model.clip.text_model, model.unet, model.vae)
+    alone = TextToImage(*parts, **model.settings, size=16)
+    assert alone.clip is None and torch.equal(alone.generate(PROMPT, [0], 2), model.generate(PROMPT, [0], 2))
+    with pytest.raises(ValueError, match="size is missing"):
+        TextToImage(*parts, **model.settings)
+
+
 # ------------------------------------------------------------------------------------------------- pictures and records
 
 
@@ -304,5 +342,5 @@ def test_shipped_weights_go_by_their_name_and_anything_else_is_a_folder(weights,
     assert find_weights("tiny") == shipped / "tiny"  # also where a folder of that name happens to be
     assert find_weights("./tiny").resolve() == tmp_path / "tiny"
     assert find_weights(weights) == weights
-    with pytest.raises(CheckpointError, match="no weights 'huge': no such folder, and shipped are: tiny"):
+    with pytest.raises(CheckpointError, match="no weights 'huge': no such folder or file, and shipped are: tiny"):
         find_weights("huge")

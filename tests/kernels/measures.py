@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from kernels.attention import attention_weights
+
 FACTOR = {torch.float32: 2.5, torch.float16: 1.0, torch.bfloat16: 1.0}
 CAP = {torch.float32: 5e-7, torch.float16: 5e-4, torch.bfloat16: 4e-3}
 
@@ -34,6 +36,19 @@ def hold_to(ours: dict[str, Tensor], eager: dict[str, Tensor], exact: dict[str, 
             continue
         # Where PyTorch rounds only once as well, both errors are that rounding's and differ in the fourth digit.
         assert mine <= 1.005 * FACTOR[dtype] * yardstick, f"{name}: error {mine:.2e}, PyTorch's own is {yardstick:.2e}"
+
+
+def without_cancellation(q: Tensor, k: Tensor, v: Tensor, do: Tensor, causal: bool) -> dict[str, Tensor]:
+    r"""How large attention and its gradients would be if the signs of their terms were drawn, and squares added up.
+
+    Rounding errors do add up like that. Where terms cancel, as in dP - delta of a query with two keys, less is left of
+    the result, but not of its error.
+    """
+    p = attention_weights(q.double(), k.double(), causal=causal) ** 2
+    q, k, v, do = (x.double() ** 2 for x in (q, k, v, do))
+    o = p @ v
+    ds = p * (do @ v.mT + (do * o).sum(-1, keepdim=True)) / q.shape[-1]
+    return {"o": o.sqrt(), "dq": (ds @ k).sqrt(), "dk": (ds.mT @ q).sqrt(), "dv": (p.mT @ do).sqrt()}
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from kernels import backend
 from kernels.attention import attention, configs, op
 from kernels.attention.backward import backward
 from kernels.attention.forward import forward, forward_kernel
-from tests.kernels.measures import Operators, error, guarded, hold_to
+from tests.kernels.measures import Operators, error, guarded, hold_to, without_cancellation
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 interpreted = pytest.mark.skipif(DEVICE == "cuda", reason="counted in the interpreter only")
@@ -384,6 +384,8 @@ def test_any_shape_stride_and_dtype(b, h, m, n, d, causal, dtype, layout, seed):
     qkv, do = inputs(m, m if causal else n, d, dtype, layout, b, h, seed)
     exact = run(qkv, do, "reference", causal, torch.float64)
     ours = run(qkv, do, "triton", causal)
-    rounding = {torch.float32: 2e-6, torch.float16: 2e-3, torch.bfloat16: 1.6e-2}[dtype]  # few rows: no yardstick
+    size = without_cancellation(*qkv, do, causal)  # few rows: PyTorch's own error is no yardstick
+    # In float32 the scores are rounded as coarsely as the rest, each d times.
+    rounding = (12 if dtype == torch.float32 else 3) * torch.finfo(dtype).eps / 2
     for what in exact:
-        assert error(ours[what], exact[what]) <= rounding, what
+        assert (ours[what].double() - exact[what]).norm() <= rounding * size[what].norm(), what
