@@ -38,12 +38,18 @@ def log_without_time(folder):
     return [{key: line[key] for key in line.keys() - {"seconds", "pictures_per_second"}} for line in lines]
 
 
+def summary_without_time(folder):
+    return {key: value for key, value in json.loads((folder / "summary.json").read_text()).items() if key != "seconds"}
+
+
 def same_files(a, b):
     names = sorted(path.name for path in a.iterdir())
     assert names == sorted(path.name for path in b.iterdir())
     for name in names:
-        if name not in ("log.jsonl", "training.pt"):
+        if name not in ("log.jsonl", "training.pt", "summary.json"):
             assert (a / name).read_bytes() == (b / name).read_bytes(), name
+    if "summary.json" in names:
+        assert summary_without_time(a) == summary_without_time(b)
 
 
 @pytest.fixture(scope="module")
