@@ -1,10 +1,16 @@
-r"""What every test runs under: shapes are checked, and there is no network.
+r"""What every test runs under: shapes are checked, there is no network, and without a GPU kernels are interpreted.
 
 The import hook makes each jaxtyping annotation of the library (`Float[Tensor, "b c h w"]`) an assertion in the tests.
 At run time, without the hook, the annotations cost nothing.
 """
 
+import os
+
+import torch
 from jaxtyping import install_import_hook
+
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"  # asked when the first kernel is imported, by whichever test
 
 install_import_hook(["minidiffusion", "kernels"], "beartype.beartype")  # must come before the first import of either
 
