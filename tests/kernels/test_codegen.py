@@ -102,7 +102,7 @@ def test_group_norm_on_a_t4_and_an_h100(tmp_path):
 
 
 @compiles
-@pytest.mark.slow
+@pytest.mark.matrix
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("words, cc", [
     *((["attention", kind], cards) for kind in ("fp16", "bf16", "fp32", "tf32") for cards in ([80, 86], [89, 90])),
