@@ -42,7 +42,7 @@ lessons: $(VENV)/.for-work  ## execute every lesson and write lessons/*.ipynb
 lessons-check: $(VENV)/.for-work  ## every lesson as a student, solved, and with planted mistakes
 	$(BIN)/python -m pytest -n 2 -m lesson tests/lessons $(ARGS)
 
-kernels-check: $(VENV)/.for-work  ## the Triton kernels: interpreted where there is no GPU, then compiled for every card (half an hour)
+kernels-check: $(VENV)/.for-work  ## the Triton kernels: interpreted where there is no GPU, then compiled for every card (long)
 	$(BIN)/python -m pytest -n 2 -m kernel tests/kernels $(ARGS)
 
 mutants: $(VENV)/.for-work  ## do the tests notice the slips that others have made?

@@ -119,7 +119,7 @@ def draw(model: "TextToImage", options: Imagine, seeds: list[int]) -> list["Pict
 
 def remarks(text: str, model: "TextToImage", of_picturebook: bool) -> Iterator[str]:
     r"""What the model will make nothing of: words that it does not know, and what is too long to be read."""
-    from minidiffusion.imagine.prompt import unknown_words, words_of
+    from minidiffusion.imagine.words import unknown_words, words_of
     from minidiffusion.picturebook.scene import SUBJECTS
 
     if lost := model.tokenizer.dropped(text, model.context_length):

@@ -385,5 +385,5 @@ def test_importing_the_package_and_asking_for_help_is_quick():
 
 
 def test_making_pictures_loads_nothing_it_does_not_need():
-    modules = loaded_after("import minidiffusion.imagine, minidiffusion.imagine.grid, minidiffusion.imagine.prompt")
+    modules = loaded_after("import minidiffusion.imagine, minidiffusion.imagine.grid, minidiffusion.imagine.words")
     assert "torch" in modules and not modules & {"triton", "gradio", "matplotlib", "scipy", "transformers", "diffusers"}

@@ -1,6 +1,6 @@
 r"""What the kernels become on a GPU, read from the machine code. No GPU is needed, and nothing here is a time.
 
-    python -m kernels.codegen                       every shipped configuration, on every generation (half an hour)
+    python -m kernels.codegen                       every shipped configuration, on every generation (takes long)
     python -m kernels.codegen attention --cc 80 90  those whose name contains "attention", on A100 and H100
     python -m kernels.codegen --csv build/codegen.csv
 

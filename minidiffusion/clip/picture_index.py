@@ -42,7 +42,7 @@ def index(model: Pretrained, folder: Path, complain: Callable[[str], None]) -> t
     if not folder.is_dir():
         raise ValueError(f"{folder} is not a folder.")
     weights = weights_hash(model)
-    known = recall(folder, weights)
+    known = remembered(folder, weights)
     rows, stamps = [], {}
     for name, file in find_pictures(folder).items():
         stat = file.stat()
@@ -67,7 +67,7 @@ def index(model: Pretrained, folder: Path, complain: Callable[[str], None]) -> t
     return list(stamps), embeddings
 
 
-def recall(folder: Path, weights: str) -> dict[str, tuple[list[int], Tensor]]:
+def remembered(folder: Path, weights: str) -> dict[str, tuple[list[int], Tensor]]:
     r"""{name: (size and time, embedding)} as remembered; {} if nothing is, or for other weights."""
     try:
         kept = read_json(folder / FOLDER / "index.json")

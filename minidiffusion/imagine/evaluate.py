@@ -183,7 +183,7 @@ def examine(examinee: Examinee, config: EvaluateConfig, training: Iterable[Pictu
         machine={
             "processor": platform.processor() or platform.machine(),
             "system": platform.system(),
-            "torch": torch.__version__,
+            "torch": torch.__version__.partition("+")[0],
             "threads": torch.get_num_threads(),
         },
     )

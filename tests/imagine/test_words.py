@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minidiffusion.imagine.prompt import pieces, unknown_chinese, unknown_words, words_of
+from minidiffusion.imagine.words import pieces, unknown_chinese, unknown_words, words_of
 from minidiffusion.picturebook.captions import describe, vocabulary
 from minidiffusion.picturebook.scene import ATTRIBUTES, Scene
 from tests.tiny import tiny_model
