@@ -15,7 +15,8 @@ from math import prod
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
+
+from kernels.operators import Operators
 
 PASSES = ("forward", "backward", "both")
 Passes = dict[str, int]  # a number for each pass
@@ -79,10 +80,6 @@ def group_norm_asked(shape: tuple[int, ...], size: int, small: bool) -> Passes:
 # ------------------------------------------------------------------------------------------- PyTorch
 
 
-# Statistics first, then their use: these read twice what they normalise (forward x; backward dy and x).
-TWICE = {"native_group_norm": 1, "native_group_norm_backward": 2}
-
-
 def operators(f: Callable[..., Tensor], *inputs: Tensor) -> Passes:
     r"""The bytes of the operators that f and its backward pass run. Works on tensors without memory (device "meta")."""
     leaves = [x.detach().requires_grad_() for x in inputs]
@@ -92,28 +89,3 @@ def operators(f: Callable[..., Tensor], *inputs: Tensor) -> Passes:
     with Operators() as backward:
         torch.autograd.grad(y, leaves, dy)
     return passes(sum(forward.bytes), sum(backward.bytes))
-
-
-class Operators(TorchDispatchMode):
-    r"""The operators that ran inside the `with` block, and the bytes that each reads and writes."""
-
-    def __init__(self):
-        super().__init__()
-        self.names: list[str] = []
-        self.bytes: list[int] = []
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        result = func(*args, **(kwargs or {}))
-        read = [x for x in args if isinstance(x, Tensor)]
-        written = [x for x in (result if isinstance(result, (tuple, list)) else [result]) if isinstance(x, Tensor)]
-        owners = {x.untyped_storage()._cdata for x in read}
-        if any(x.untyped_storage()._cdata not in owners for x in written):  # else it is a view, which moves nothing
-            name = func.overloadpacket.__name__
-            self.names.append(name)
-            self.bytes.append(sum(map(occupied, [*read, *read[: TWICE.get(name, 0)], *written])))
-        return result
-
-
-def occupied(x: Tensor) -> int:
-    r"""The bytes of a tensor; one that was expanded has fewer in memory than numbers."""
-    return min(x.numel() * x.element_size(), x.untyped_storage().nbytes())

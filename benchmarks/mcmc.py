@@ -25,8 +25,9 @@ from minidiffusion.checkpoint import load_model
 from minidiffusion.data.toy import two_hills
 from minidiffusion.imagine.evaluate import obedience, read
 from minidiffusion.imagine.metrics import wilson_interval
-from minidiffusion.imagine.pipeline import TextToImage, find_weights
+from minidiffusion.imagine.pipeline import TextToImage
 from minidiffusion.imagine.questions import draw_prompts, exam_rng
+from minidiffusion.imagine.weights import find_weights
 from minidiffusion.imagine.without_diffusion import Agreement, LatentPrior
 from minidiffusion.mcmc import diagnostics
 from minidiffusion.mcmc.hamiltonian import hmc

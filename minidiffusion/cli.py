@@ -90,8 +90,8 @@ def imagine(arguments: Sequence[str]) -> None:
 
     named = options.out.suffix.lower() == ".png" and not options.out.is_dir()
     sheet, *others = write_pictures(pictures, options.out if named else options.out / sheet_name(pictures))
-    size = pictures[0].record.size
-    print(f"{sheet}\n  {options.n} pictures of {size} x {size} in {seconds:.1f} s")
+    record = pictures[0].record
+    print(f"{sheet}\n  {options.n} pictures of {record.width} x {record.height} in {seconds:.1f} s")
     print(f"  beside it: {', '.join(path.name for path in others)}")
 
 
@@ -142,6 +142,7 @@ def quoted(text: str) -> str:
 
 def train(arguments: Sequence[str]) -> None:
     from minidiffusion.data.digits import digits
+    from minidiffusion.data.emoji import emoji
     from minidiffusion.data.folder import PictureFolder
     from minidiffusion.picturebook.dataset import PictureBook
     from minidiffusion.training.recipes import (
@@ -169,8 +170,8 @@ def train(arguments: Sequence[str]) -> None:
         )
         out: Path = Path("weights")
         """The folder of the weights. Finished networks are read from it and written to it."""
-        data: Path | None = None
-        """A folder with pictures and captions; None is the picture book."""
+        data: str = "picturebook"
+        """picturebook; emoji, of which one in ten stays unseen for the test; or a folder with pictures and captions."""
         pictures: int = 60_000
         """How many pages of the picture book to draw."""
         resume: bool = False
@@ -180,15 +181,19 @@ def train(arguments: Sequence[str]) -> None:
 
     options = parse(Train, "train", arguments)
     use_threads(options.threads)
-    match options.network:
-        case JudgeTraining() if options.data is not None:
+    match options.network, options.data:
+        case JudgeTraining(), name if name != "picturebook":
             raise ValueError("The judge learns from the attributes of the picture book; --data has none.")
-        case DigitsTraining() if options.data is not None:
+        case DigitsTraining(), name if name != "picturebook":
             raise ValueError("The digits are trained on the digits that come with minidiffusion; --data has none.")
-        case DigitsTraining():
+        case DigitsTraining(), _:
             data, _ = digits()
-        case _:
-            data = PictureBook(options.pictures) if options.data is None else PictureFolder(options.data)
+        case _, "picturebook":
+            data = PictureBook(options.pictures)
+        case _, "emoji":  # each person once, in yellow, or most pictures of a batch would be people
+            data = emoji(skin_tones=False, languages=("en", "zh")).split(held_out=False)
+        case _, folder:  # ./emoji, if it has one of these names
+            data = PictureFolder(folder)
     run(options.network, data, options.out, options.resume)
     print(f"The weights are in {options.out}.")
 

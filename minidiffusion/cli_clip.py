@@ -137,6 +137,6 @@ def write_sheet(files: Sequence[Path], out: Path) -> None:
 def load(weights: str) -> "Pretrained":
     r"""Shipped weights by name, or those at a path."""
     from minidiffusion.clip import pretrained
-    from minidiffusion.imagine.pipeline import find_weights
+    from minidiffusion.imagine.weights import find_weights
 
     return pretrained.load(find_weights(weights))

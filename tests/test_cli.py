@@ -16,9 +16,10 @@ import torch
 import minidiffusion
 from minidiffusion import cli
 from minidiffusion.checkpoint import file_hash
-from minidiffusion.imagine import TextToImage, evaluate, pipeline
+from minidiffusion.data.emoji import emoji
+from minidiffusion.imagine import TextToImage, evaluate
 from minidiffusion.imagine.grid import read_record
-from minidiffusion.imagine.pipeline import INDEX
+from minidiffusion.imagine.weights import INDEX
 from tests.tiny import tiny_weights
 from tests.tiny_stable_diffusion import save_pipeline
 
@@ -78,7 +79,8 @@ def test_imagine_writes_a_grid_the_pictures_and_a_record_and_says_so(imagine, we
         "steps": 2,
         "guidance": 2.5,
         "sampler": "ddim",
-        "size": 16,
+        "width": 16,
+        "height": 16,
         "weights": file_hash(Path(weights, INDEX)),
         "version": minidiffusion.__version__,
     }
@@ -158,7 +160,7 @@ def test_a_terminal_that_cannot_show_chinese_is_no_obstacle(weights, tmp_path, m
 def test_large_pictures_are_drawn_one_by_one_and_are_the_same(imagine, weights, tmp_path, monkeypatch):
     monkeypatch.setattr(cli, "LARGEST_AT_ONCE", 16)
     status, out, _ = imagine(PROMPT, "--seed", "5", "--size", "32", "--out", "sheet.png")
-    assert status == 0 and "2 pictures of 32 x 32 in" in out and read_record("sheet.png")["size"] == 32
+    assert status == 0 and "2 pictures of 32 x 32 in" in out and read_record("sheet.png")["width"] == 32
     expected = TextToImage.load(weights).imagine(PROMPT, seeds=[6], steps=2, size=32)
     with PIL.Image.open("sheet-2.png") as single:
         assert single.tobytes() == expected[0].image.tobytes()
@@ -179,11 +181,11 @@ def test_stable_diffusion_draws_with_what_suits_it_and_knows_every_word(run, tmp
     status, out, err = run("imagine", "a lighthouse", "--weights", "sd", *QUICK, "--no", "zebra", "--out", "a.png")
     assert (status, err) == (0, "") and "2 pictures of 64 x 64 in" in out
     record = read_record("a.png")
-    assert (record["guidance"], record["size"], record["negative"]) == (7.5, 64, "zebra")
+    assert (record["guidance"], record["width"], record["negative"]) == (7.5, 64, "zebra")
     for sampler in ("ddim", "plms"):
         said = ("--sampler", sampler, "--guidance", "2", "--size", "128", "--n", "1", "--steps", "2")
         assert run("imagine", "a lighthouse", "--weights", "sd", *said, "--out", "b.png")[0] == 0
-        assert [read_record("b.png")[key] for key in ("sampler", "guidance", "size")] == [sampler, 2.0, 128]
+        assert [read_record("b.png")[key] for key in ("sampler", "guidance", "height")] == [sampler, 2.0, 128]
     assert "lost is" in run("imagine", "lighthouse " * 76, "--weights", "sd", *QUICK)[2]
     assert_refused(run("imagine", "a", "--weights", "sd", "--size", "100"), 2, "next to it 64 and 128")
     (tmp_path / "sd" / "vae" / "config.json").write_text("{}")
@@ -196,7 +198,7 @@ def test_stable_diffusion_draws_with_what_suits_it_and_knows_every_word(run, tmp
 def test_unknown_words_are_named_with_the_nearest_known_ones(run, weights, monkeypatch, tmp_path):
     (tmp_path / "shipped").mkdir()
     (tmp_path / "shipped" / "picturebook").symlink_to(weights)
-    monkeypatch.setattr(pipeline, "SHIPPED", tmp_path / "shipped")
+    monkeypatch.setattr("minidiffusion.imagine.weights.SHIPPED", tmp_path / "shipped")
     status, _, err = run("imagine", "a red hous and a zebra, 斑马", *QUICK, "--no", "snou")
     lines = err.splitlines()
     assert status == 0 and len(lines) == 3
@@ -356,6 +358,18 @@ def test_training_on_ones_own_pictures_ends_in_weights_that_draw(run, tmp_path):
 
     status, _, err = run("imagine", "photo of snow and dust", "--weights", "mine", *QUICK)
     assert status == 0 and err.startswith('I do not know "and"') and len(err.splitlines()) == 1
+
+
+def test_clip_can_be_trained_on_the_emoji_that_are_not_held_out(run, tmp_path):
+    arguments = [*NETWORKS["clip"].split(), *RECIPE[:-2], "--augment"]
+    assert run("train", "clip", *arguments, "--data", "emoji")[0] == 0
+    summary = json.loads((tmp_path / "mine" / "training" / "clip" / "summary.json").read_bytes())
+    assert summary["pictures"] == len(emoji(skin_tones=False).split(held_out=False)) == 1496
+    assert summary["settings"]["augment"] and json.loads(Path("mine", "clip.json").read_bytes())["picture_size"] == 32
+    assert (tmp_path / "mine" / "tokenizer.json").exists()
+
+    assert_refused(run("train", "clip", *arguments, "--data", "./emoji"), 2, "emoji is not a folder")
+    assert_refused(run("train", "judge", "--data", "emoji"), 2, "--data has none")
 
 
 def test_trainings_that_cannot_be_are_refused(run):

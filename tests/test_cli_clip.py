@@ -1,17 +1,23 @@
 r"""`minidiffusion clip` (the article's listing 4.2) and `minidiffusion search`, with the shipped weights."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 from PIL import Image
 
 from minidiffusion.cli_clip import clip, search
+from minidiffusion.clip.picture_index import weights_hash
+from minidiffusion.clip.preprocess import Preprocess
+from minidiffusion.clip.pretrained import Pretrained
 from minidiffusion.picturebook.captions import caption
 from minidiffusion.picturebook.draw import render
 from minidiffusion.picturebook.scene import scene_of_page
 from tests.clip import tiny_clip
+from tests.tiny import tiny_model
 
 
 def caption_of(page: Path) -> str:
@@ -109,16 +115,31 @@ def test_what_was_seen_is_remembered_and_what_changed_is_seen_anew(book, tmp_pat
     pages = sorted(page.name for page in book.glob("*.png"))
     assert sorted(look()) == pages and sorted(read) == pages
     assert sorted(look()) == pages and read == []
+    then = (book / pages[0]).stat().st_mtime_ns
     Image.new("RGB", (9, 9)).save(book / pages[0])
+    os.utime(book / pages[0], ns=(then, then))  # another size, the same time
     (book / pages[1]).unlink()
-    assert sorted(look()) == [pages[0], *pages[2:]] and read == [pages[0]]
+    os.utime(book / pages[2], ns=(0, 0))  # another time, the same size
+    assert sorted(look()) == [pages[0], *pages[2:]] and sorted(read) == [pages[0], pages[2]]
     kept = json.loads((book / picture_index.FOLDER / "index.json").read_text())
     (book / picture_index.FOLDER / "index.json").write_text(json.dumps(kept | {"weights": "others"}))
     look()
     assert len(read) == 7
-    (book / picture_index.FOLDER / "embeddings.safetensors").write_bytes(b"damaged")
-    look()
-    assert len(read) == 7
+    file = book / picture_index.FOLDER / "embeddings.safetensors"
+    rows = safetensors.torch.load(file.read_bytes())["embeddings"]
+    for content in (b"damaged", safetensors.torch.save({"embeddings": rows.roll(1, dims=0)})):  # or of another run
+        file.write_bytes(content)
+        look()
+        assert len(read) == 7
+
+
+def test_an_index_is_for_the_same_numbers_seeing_the_same_way():
+    def key(seed=0, size=8):
+        model = tiny_model(seed)
+        return weights_hash(Pretrained(model.clip, model.tokenizer, Preprocess(size)))
+
+    assert key() == key()
+    assert len({key(), key(seed=1), key(size=16)}) == 3
 
 
 def test_a_picture_that_cannot_be_read_is_named_and_passed_over(book, tmp_path, capsys):

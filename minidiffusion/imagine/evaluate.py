@@ -26,10 +26,11 @@ from tqdm import tqdm
 
 from minidiffusion.checkpoint import CheckpointError, load_model, write_atomically
 from minidiffusion.imagine.metrics import frechet_distance, nearest_distance, psnr, spread
-from minidiffusion.imagine.pipeline import TextToImage, find_weights
+from minidiffusion.imagine.pipeline import TextToImage
 from minidiffusion.imagine.questions import Prompt, companion, draw_prompts, exam_rng, renders
 from minidiffusion.imagine.report import Neighbours, Report, Share
 from minidiffusion.imagine.sheet import contact_sheet
+from minidiffusion.imagine.weights import find_weights
 from minidiffusion.networks.judge import Judge, JudgeConfig
 from minidiffusion.picturebook.dataset import PictureBook
 from minidiffusion.picturebook.scene import ATTRIBUTES, STYLES, Scene, random_scene

@@ -8,9 +8,8 @@ A picture is decided by its prompt, its seed and the settings, and by nothing el
 own, so picture 3 of a batch is the picture that its seed alone would have made.
 """
 
-import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,15 +20,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 import minidiffusion
-from minidiffusion.checkpoint import (
-    CheckpointError,
-    check_hashes,
-    file_hash,
-    load_config,
-    load_model,
-    save_model,
-    write_atomically,
-)
+from minidiffusion.checkpoint import CheckpointError, check_hashes, file_hash, load_config, load_model, save_model
 from minidiffusion.clip.encoder import CLIP, CLIPConfig, TextEncoder
 from minidiffusion.clip.tokenizer import Tokenizer
 from minidiffusion.diffusion.guidance import classifier_free
@@ -40,23 +31,8 @@ from minidiffusion.latent.vae import AutoencoderKL, VAEConfig
 from minidiffusion.networks.unet import UNet, UNetConfig
 
 from . import stable_diffusion
-from .settings import check, check_size
-
-SHIPPED = Path(__file__).parent.parent / "weights"
-INDEX = "model.json"
-NETWORKS = ("clip", "unet", "vae")
-FILES = ("tokenizer.json", *(f"{name}.{ending}" for name in NETWORKS for ending in ("json", "safetensors")))
-
-
-@dataclass(frozen=True)
-class Index:
-    r"""model.json: which noise the U-Net was trained against, and the files that belong together, with their hashes."""
-
-    schedule: Name
-    T: int
-    prediction: Kind
-    context_length: int
-    sha256: dict[str, str]
+from .settings import Size, check, check_size
+from .weights import FILES, INDEX, NETWORKS, Index, find_weights, write_index
 
 
 @dataclass(frozen=True)
@@ -69,8 +45,9 @@ class Record:
     steps: int
     guidance: float
     sampler: str
-    size: int
-    """Width and height in pixels."""
+    width: int
+    """In pixels, as is the height."""
+    height: int
     weights: str
     """SHA-256 of model.json, which holds that of every other file, or of the files of Stable Diffusion; "" if the
     weights were never on disk."""
@@ -206,6 +183,11 @@ class TextToImage:
         return self.text_model(ids.to(self.device))[0]
 
     @torch.inference_mode()
+    def encode(self, x: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b c h w"]:
+        r"""Pictures in [-1, 1] to latents of about unit variance, as the sampler has them."""
+        return self.vae.encode(x.to(self.device)).mode() * self.vae.config.scaling_factor
+
+    @torch.inference_mode()
     def decode(self, z: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 3 H W"]:
         r"""Latents, as the sampler has them, to pictures in [-1, 1]. Shows an unfinished `step.x0_hat` as well."""
         return self.vae.decode(z / self.vae.config.scaling_factor).clamp(-1, 1)
@@ -223,25 +205,31 @@ class TextToImage:
         guidance: float | None = None,
         negative: str = "",
         sampler: str = "dpm++",
-        size: int | None = None,
+        size: Size | None = None,
     ) -> Iterator[Step]:
         r"""The sampler's steps, in latents `b c h w`: from noise, which is not yielded, to the last, which is x_0.
 
-        prompts: one for all seeds, or one for each. guidance, size: None is what suits the weights, `self.guidance` and
-        `self.size`. Raises ValueError for settings outside their range.
+        prompts: one for all seeds, or one for each. guidance: None is what suits the weights, `self.guidance`. size:
+        width and height in pixels, one number if they are the same, and None for `self.size`. Raises ValueError for
+        settings outside their range.
         """
-        guidance, size = self.guidance if guidance is None else guidance, self.size if size is None else size
+        guidance = self.guidance if guidance is None else guidance
         prompts = [prompts] * len(seeds) if isinstance(prompts, str) else list(prompts)
         check(prompts, seeds, guidance, sampler)
-        check_size(size, self.size_step)
-        times = self.schedule.times(steps)
-        side = size // self.vae.config.downsampling
-        noise = SeededNoise(seeds)
-        x_T = noise(torch.empty(len(seeds), self.unet.config.in_channels, side, side, device=self.device))
-        x_T = self.schedule.spread_T * x_T
+        width, height = self.sides(size)
+        times, noise, f = self.schedule.times(steps), SeededNoise(seeds), self.vae.config.downsampling
+        x_T = noise(torch.empty(len(seeds), self.unet.config.in_channels, height // f, width // f, device=self.device))
         denoise = denoiser(self.unet, self.schedule, self.prediction)
         denoise = classifier_free(denoise, self.context(prompts), self.context([negative] * len(seeds)), guidance)
-        yield from SAMPLERS[sampler](torch.inference_mode()(denoise), x_T, times, noise=noise)
+        yield from SAMPLERS[sampler](torch.inference_mode()(denoise), self.schedule.spread_T * x_T, times, noise=noise)
+
+    def sides(self, size: Size | None) -> tuple[int, int]:
+        r"""(width, height) in pixels. Raises ValueError, naming the nearest valid number, for what cannot be drawn."""
+        size = self.size if size is None else size
+        width, height = (size, size) if isinstance(size, int) else size
+        check_size(width, self.size_step)
+        check_size(height, self.size_step)
+        return width, height
 
     def generate(
         self,
@@ -252,7 +240,7 @@ class TextToImage:
         negative: str = "",
         sampler: str = "dpm++",
         on_step: Callable[[Step], None] | None = None,
-        size: int | None = None,
+        size: Size | None = None,
     ) -> Float[Tensor, "b 3 H W"]:
         r"""Pictures as numbers in [-1, 1], one a seed. `on_step` is called after each step; else as `trajectory`."""
         for step in self.trajectory(prompts, seeds, steps, guidance, negative, sampler, size):
@@ -269,50 +257,23 @@ class TextToImage:
         negative: str = "",
         sampler: str = "dpm++",
         on_step: Callable[[Step], None] | None = None,
-        size: int | None = None,
+        size: Size | None = None,
     ) -> list[Picture]:
         r"""Pictures of the prompt, one a seed, and pushed away from what `negative` says.
 
         seeds: 0 to 2^32 - 1. steps: 1 to T. guidance: 0 (ignore the prompt), 1 (what the network learnt), more (what it
         learnt, exaggerated), up to 100; None is what suits the weights. sampler: a name in SAMPLERS. size: width and
-        height in pixels, by default `self.size`. Raises ValueError for anything else.
+        height in pixels, one number if they are the same, by default `self.size`. Raises ValueError for anything else.
         """
-        guidance, size = self.guidance if guidance is None else guidance, self.size if size is None else size
+        guidance = self.guidance if guidance is None else guidance
         pixels = to_pixels(self.generate(prompt, seeds, steps, guidance, negative, sampler, on_step, size))
-        settings = (steps, float(guidance), sampler, size, self.weights, minidiffusion.__version__)
+        settings = (steps, float(guidance), sampler, *self.sides(size), self.weights, minidiffusion.__version__)
         return [
             Picture(PIL.Image.fromarray(array), Record(prompt, negative, int(seed), *settings))
             for array, seed in zip(pixels, seeds, strict=True)
         ]
 
 
-def find_weights(weights: str | Path) -> Path:
-    r"""The folder of the weights that come with minidiffusion under this name, or else the folder or file itself.
-
-    Write "./NAME" for a folder that has the name of shipped weights. Raises CheckpointError if there is neither.
-    """
-    shipped = [path.parent.name for path in sorted(SHIPPED.glob(f"*/{INDEX}"))]
-    folder = SHIPPED / weights if weights in shipped else Path(weights)
-    if not folder.exists():
-        names = ", ".join(shipped) or "none"
-        raise CheckpointError(
-            f"There are no weights {str(weights)!r}: no such folder or file, and shipped are: {names}."
-        )
-    return folder
-
-
 def to_pixels(pictures: Float[Tensor, "b 3 h w"]) -> UInt8[np.ndarray, "b h w 3"]:
     r"""[-1, 1] to 0..255, rounded to the nearest."""
     return ((pictures + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
-
-
-def write_index(folder: str | Path, schedule: Name, T: int, prediction: Kind) -> None:
-    r"""Write model.json for the trained networks in a folder: the last step, which makes them loadable.
-
-    A judge is listed as well if there is one. Raises CheckpointError if another file is missing.
-    """
-    judge = [path.name for path in sorted(Path(folder).glob("judge.*"))]
-    sha256 = {name: file_hash(Path(folder, name)) for name in [*FILES, *judge]}
-    context_length = load_config(Path(folder, "clip.json"), CLIPConfig).context_length
-    index = Index(schedule, T, prediction, context_length, sha256)
-    write_atomically(Path(folder, INDEX), (json.dumps(asdict(index), indent=2) + "\n").encode())

@@ -8,6 +8,9 @@ MAX_SEED = 2**32 - 1
 MAX_GUIDANCE = 100.0
 MAX_SIZE = 2048
 
+Size = int | tuple[int, int]
+"""Width and height of a picture in pixels; one number if they are the same."""
+
 
 def check(prompts: Sequence[str], seeds: Sequence[int], guidance: float, sampler: str) -> None:
     r"""Raises ValueError, naming what is valid, for settings outside their range."""

@@ -25,7 +25,7 @@ from minidiffusion.diffusion.guidance import classifier_free
 from minidiffusion.diffusion.prediction import Kind, denoiser
 from minidiffusion.diffusion.sampler import dpm_solver_pp
 from minidiffusion.diffusion.schedule import Name, make_schedule
-from minidiffusion.imagine.pipeline import write_index
+from minidiffusion.imagine.weights import write_index
 from minidiffusion.latent.vae import AutoencoderKL, VAEConfig
 from minidiffusion.networks.unet import UNet, UNetConfig
 

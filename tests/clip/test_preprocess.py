@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from minidiffusion.clip.preprocess import Preprocess, centre_square
+from minidiffusion.clip.preprocess import Preprocess, centre_square, on_white
 
 MODES = ["L", "P", "RGB", "RGBA", "LA", "1", "I;16", "CMYK"]
 SIZES = [(1, 1), (224, 224), (640, 427), (333, 500), (37, 51), (225, 226)]
@@ -40,6 +40,15 @@ def test_by_default_pictures_are_in_minus_1_to_1():
     assert x.shape == (2, 3, 4, 4) and x.dtype == torch.float32
     torch.testing.assert_close(x[0], torch.full((3, 4, 4), -1.0))
     torch.testing.assert_close(x[1], torch.full((3, 4, 4), 1.0))
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGB"])
+def test_a_colour_declared_transparent_becomes_white(mode):
+    r"""As in a GIF, and in a PNG without an alpha channel."""
+    image = picture(mode, (8, 8))
+    image.info["transparency"] = image.getpixel((0, 0))
+    assert on_white(image).getpixel((0, 0)) == (255, 255, 255)
+    assert on_white(image).getpixel((1, 0)) == image.convert("RGB").getpixel((1, 0))
 
 
 def test_the_square_is_in_the_middle():

@@ -138,15 +138,20 @@ class Handler(BaseHTTPRequestHandler):
 
     def drip(self):
         self.head(Content_Type="image/png", Content_Length=1000)
-        while True:
-            self.wfile.write(b"a")
-            time.sleep(0.05)
+        self.drop_by_drop()
 
     def drip_headers(self):
         self.wfile.write(b"HTTP/1.0 200 OK\r\nX-Long: ")
-        while True:
+        self.drop_by_drop()
+
+    def drop_by_drop(self):  # for five seconds: long enough to fail the test, and not to hang it
+        for _ in range(100):
             self.wfile.write(b"a")
             time.sleep(0.05)
+
+    def slow_loop(self):
+        time.sleep(0.2)
+        self.head(302, Location="/slow_loop")
 
     def silent(self):
         time.sleep(3)
@@ -203,7 +208,7 @@ def test_a_stream_without_end_is_cut_off(server, monkeypatch):
     assert server.hung_up.wait(5)
 
 
-@pytest.mark.parametrize("path", ["drip", "drip_headers", "silent"])
+@pytest.mark.parametrize("path", ["drip", "drip_headers", "slow_loop", "silent"])
 def test_a_slow_server_does_not_hold_us_up(server, path):
     before, start = threading.active_count(), time.monotonic()
     with pytest.raises(ValueError, match=r"within 0\.5 s"):

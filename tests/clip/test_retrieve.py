@@ -35,6 +35,8 @@ def test_neighbours_vote_and_nearness_decides_between_equals():
     assert nearest_neighbours(embeddings, labels, query, k=3).tolist() == [0]
     assert nearest_neighbours(embeddings, labels, query, k=2).tolist() == [2]
     assert nearest_neighbours(embeddings, labels, query, k=99).tolist() == [0]
+    opposite = torch.cat([query.expand(3, 2), -query.expand(4, 2)])  # four are more than three, however far
+    assert nearest_neighbours(opposite, torch.tensor([0, 0, 0, 1, 1, 1, 1]), query, k=7).tolist() == [1]
 
 
 def test_the_linear_probe_stands_where_the_gradient_is_zero():

@@ -87,3 +87,11 @@ def test_without_scale_a_classifier_changes_nothing():
     denoise, t, x_t = ideal.mixture(*mixture, schedule), torch.tensor(500), torch.ones(3, 2, dtype=torch.float64)
     guided = classifier(denoise, hill_of(mixture, schedule, 0), schedule, scale=0.0)
     torch.testing.assert_close(guided(x_t, t), denoise(x_t, t))
+
+
+def test_a_classifier_leaves_the_width_of_the_step_alone():
+    schedule, mixture = make_schedule("cosine"), two_hills()
+    plain, x_t = ideal.mixture(*mixture, schedule), torch.ones(3, 2, dtype=torch.float64)
+    with_width = lambda x_t, t: plain(x_t, t)._replace(nu=x_t / 2)  # noqa: E731
+    guided = classifier(with_width, hill_of(mixture, schedule, 0), schedule)(x_t, torch.tensor(500))
+    assert torch.equal(guided.nu, x_t / 2)

@@ -11,8 +11,9 @@ from minidiffusion.checkpoint import CheckpointError, file_hash
 from minidiffusion.clip.encoder import CLIP
 from minidiffusion.clip.tokenizer import Tokenizer
 from minidiffusion.diffusion.sampler import SAMPLERS
-from minidiffusion.imagine import TextToImage, pipeline
-from minidiffusion.imagine.pipeline import FILES, INDEX, find_weights, to_pixels, write_index
+from minidiffusion.imagine import TextToImage
+from minidiffusion.imagine.pipeline import to_pixels
+from minidiffusion.imagine.weights import FILES, INDEX, find_weights, write_index
 from minidiffusion.latent.vae import AutoencoderKL
 from minidiffusion.networks.unet import UNet
 from tests.tiny import tiny_model, tiny_weights
@@ -139,9 +140,17 @@ def test_a_picture_can_have_another_size(model):
     assert model.generate(PROMPT, [0], steps=2, size=48).shape == (1, 3, 48, 48)
     assert torch.equal(model.generate(PROMPT, [0], steps=2, size=16), model.generate(PROMPT, [0], steps=2))
     (picture,) = model.imagine(PROMPT, [0], steps=2, size=32)
-    assert picture.image.size == (32, 32) and picture.record.size == 32
-    (again,) = model.imagine(PROMPT, [0], steps=2, size=picture.record.size)
+    assert picture.image.size == (32, 32) and (picture.record.width, picture.record.height) == (32, 32)
+    (again,) = model.imagine(PROMPT, [0], steps=2, size=(picture.record.width, picture.record.height))
     assert again.image.tobytes() == picture.image.tobytes()
+    (wide,) = model.imagine(PROMPT, [0], steps=2, size=(48, 32))
+    assert wide.image.size == (48, 32) and (wide.record.width, wide.record.height) == (48, 32)
+
+
+def test_a_picture_becomes_a_latent_that_decodes_to_it(model):
+    z = torch.randn(2, 4, 4, 8, generator=torch.Generator().manual_seed(0))
+    x = model.vae.decode(z / 0.5).detach()
+    torch.testing.assert_close(model.encode(x), 0.5 * model.vae.encode(x).mode())
 
 
 @pytest.mark.parametrize(
@@ -192,7 +201,8 @@ def test_a_picture_can_be_made_again_from_its_record(weights):
         "steps": 6,
         "guidance": 2.0,
         "sampler": "ddpm",
-        "size": 16,
+        "width": 16,
+        "height": 16,
         "weights": file_hash(weights / INDEX),
         "version": minidiffusion.__version__,
     }
@@ -336,7 +346,7 @@ def test_shipped_weights_go_by_their_name_and_anything_else_is_a_folder(weights,
     shipped = tmp_path / "shipped"
     (shipped / "tiny").mkdir(parents=True)
     (shipped / "tiny" / INDEX).write_text("{}")
-    monkeypatch.setattr(pipeline, "SHIPPED", shipped)
+    monkeypatch.setattr("minidiffusion.imagine.weights.SHIPPED", shipped)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "tiny").mkdir()
     assert find_weights("tiny") == shipped / "tiny"  # also where a folder of that name happens to be

@@ -7,8 +7,9 @@ from minidiffusion.checkpoint import load_model
 from minidiffusion.clip.encoder import CLIP, CLIPConfig
 from minidiffusion.clip.tokenizer import Tokenizer
 from minidiffusion.imagine.evaluate import obedience, read
-from minidiffusion.imagine.pipeline import SHIPPED, TextToImage
+from minidiffusion.imagine.pipeline import TextToImage
 from minidiffusion.imagine.questions import draw_prompts, exam_rng
+from minidiffusion.imagine.weights import SHIPPED
 from minidiffusion.networks.judge import Judge, JudgeConfig
 from minidiffusion.picturebook.scene import ATTRIBUTES
 

@@ -124,7 +124,8 @@ def test_it_says_what_suits_it(ours, folder):
     assert (ours.size, ours.guidance, ours.context_length, ours.size_step) == (SIZE, 7.5, 77, 64)
     assert ours.settings == {"schedule": "scaled_linear", "T": 1000, "prediction": "eps"} and ours.clip is None
     (picture,) = ours.imagine(PROMPT, [0], steps=1, sampler="ddim")
-    assert (picture.record.size, picture.record.guidance) == (SIZE, 7.5) and len(picture.record.weights) == 64
+    record = picture.record
+    assert (record.width, record.height, record.guidance) == (SIZE, SIZE, 7.5) and len(record.weights) == 64
     with pytest.raises(CheckpointError, match="only the text encoder is here"):
         ours.save(folder / "new")
     assert not (folder / "new").exists()

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from kernels.attention import attention_weights
 
@@ -73,19 +72,3 @@ def guarded(monkeypatch, guard: int = 4096, value: float = 77.0) -> Iterator[lis
     assert made
     for before, after in made:
         assert (before == value).all() and (after == value).all(), "a kernel wrote outside of its output"
-
-
-class Operators(TorchDispatchMode):
-    """The operators that ran inside the `with` block, and the shapes of what they returned."""
-
-    def __init__(self):
-        super().__init__()
-        self.names: list[str] = []
-        self.shapes: list[tuple[int, ...]] = []
-
-    def __torch_dispatch__(self, operator, types, args=(), kwargs=None):
-        result = operator(*args, **(kwargs or {}))
-        self.names.append(str(operator))
-        results = result if isinstance(result, (tuple, list)) else (result,)
-        self.shapes += [tuple(x.shape) for x in results if isinstance(x, Tensor)]
-        return result

@@ -14,6 +14,7 @@ from kernels.attention.op import fused_attention, fused_attention_backward
 from kernels.group_norm.backward import backward
 from kernels.group_norm.forward import forward
 from kernels.group_norm.layout import Layout
+from kernels.operators import Operators
 from kernels.traffic import traffic
 
 
@@ -72,7 +73,9 @@ def test_the_formula_of_attention_moves_the_matrix_of_weights_six_times():
 
 def test_a_view_moves_nothing_and_an_expanded_tensor_is_small():
     x = torch.empty(8, 1, device="meta")
-    with model.Operators() as ran:
+    with Operators() as ran:
         x.reshape(2, 4).transpose(0, 1).expand(3, 4, 2)
         x.expand(8, 100) * 2
-    assert ran.names == ["mul"] and ran.bytes == [4 * (8 + 800)]
+        x.mul_(2)
+    assert ran.names == ["aten.mul.Tensor", "aten.mul_.Tensor"]
+    assert ran.bytes == [4 * (8 + 800), 4 * (8 + 8)] and ran.largest == 4 * 800

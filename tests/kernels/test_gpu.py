@@ -11,7 +11,8 @@ pytest.importorskip("triton")
 from benchmarks import attention, group_norm
 from benchmarks.sweep import one_pass, refused
 from kernels.attention import op
-from tests.kernels.measures import Operators, hold_to
+from kernels.operators import Operators
+from tests.kernels.measures import hold_to
 
 pytestmark = [
     pytest.mark.gpu,

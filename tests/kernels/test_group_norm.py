@@ -18,7 +18,8 @@ from kernels.group_norm import group_norm, op
 from kernels.group_norm.backward import backward
 from kernels.group_norm.forward import forward, normalize
 from kernels.group_norm.layout import Layout, is_channels_last
-from tests.kernels.measures import Operators, error, guarded, hold_to
+from kernels.operators import Operators
+from tests.kernels.measures import error, guarded, hold_to
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 interpreted = pytest.mark.skipif(DEVICE == "cuda", reason="counted in the interpreter only")

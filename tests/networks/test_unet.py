@@ -3,6 +3,7 @@ r"""The U-Net against diffusers' UNet2DConditionModel: same names, same shapes, 
 import pytest
 import torch
 
+from benchmarks.unet import Theirs
 from minidiffusion.networks.unet import UNet, UNetConfig
 from tests.shake import relative_error, shake
 
@@ -18,20 +19,8 @@ TINY = UNetConfig(
 
 
 def theirs(config: UNetConfig):
-    diffusers = pytest.importorskip("diffusers")
-    down = tuple("CrossAttnDownBlock2D" if a else "DownBlock2D" for a in config.attention)
-    up = tuple("CrossAttnUpBlock2D" if a else "UpBlock2D" for a in reversed(config.attention))
-    return diffusers.UNet2DConditionModel(
-        in_channels=config.in_channels,
-        out_channels=config.in_channels,
-        block_out_channels=config.channels,
-        layers_per_block=config.layers_per_block,
-        attention_head_dim=config.heads,
-        cross_attention_dim=config.context_dim,
-        norm_num_groups=config.groups,
-        down_block_types=down,
-        up_block_types=up,
-    )
+    pytest.importorskip("diffusers")
+    return Theirs(config).unet
 
 
 @pytest.mark.filterwarnings("ignore")  # what other libraries deprecate is theirs to mend

@@ -2,9 +2,8 @@ r"""What a version costs in memory: the bytes that it moves, and the largest ten
 
     cost(v1_softmax.attention, q, k, v).least
 
-Kernels are counted access by access (`kernels/traffic.py`). PyTorch's operators do not tell what they ask for; they
-count as reading their arguments and writing their results once; views move nothing. Tensors on PyTorch's "meta"
-device have shapes and no memory, so there version 0 can be asked about any size.
+Kernels are counted access by access (`kernels/traffic.py`), PyTorch's operators one by one (`kernels/operators.py`).
+Tensors on PyTorch's "meta" device have shapes and no memory, so there version 0 can be asked about any size.
 """
 
 from collections.abc import Callable
@@ -12,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from ...operators import Operators
 from ...traffic import Traffic, traffic
 
 
@@ -29,9 +28,9 @@ def cost(attention: Callable[..., Tensor], *arguments: Tensor, **options) -> Cos
     with traffic(stream=True) as moved:
         attention(*arguments, **options)
     if not moved.launches:
-        with _Operators() as ran:
+        with Operators() as ran:
             attention(*arguments, **options)
-        return Cost(ran.bytes, None, ran.largest)
+        return Cost(sum(ran.bytes), None, ran.largest)
     asked = sum(moved.loads.values()) + sum(moved.stores.values())
     given = {x.data_ptr() for x in arguments}
     tensors = [x for launch in moved.launches for x in launch.tensors.values()]
@@ -45,18 +44,3 @@ def _least(moved: Traffic) -> int:
     for access in moved.stream:
         touched.setdefault((access.kernel, access.tensor, access.kind), []).append(access.offsets)
     return sum(size[kernel, name] * np.unique(np.concatenate(x)).size for (kernel, name, _), x in touched.items())
-
-
-class _Operators(TorchDispatchMode):
-    """PyTorch's operators inside the `with` block: the bytes of their arguments and results."""
-
-    def __init__(self):
-        super().__init__()
-        self.bytes = self.largest = 0
-
-    def __torch_dispatch__(self, operator, types, args=(), kwargs=None):
-        result = operator(*args, **(kwargs or {}))
-        if not (operator.is_view or operator.overloadpacket.__name__ == "_unsafe_view"):
-            self.bytes += sum(x.nbytes for x in (*args, result) if isinstance(x, Tensor))
-            self.largest = max(self.largest, result.nbytes)
-        return result
