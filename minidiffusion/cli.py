@@ -1,6 +1,7 @@
 r"""minidiffusion COMMAND ...: a text-to-image system in miniature.
 
   imagine "PROMPT"              four pictures of the prompt, which may be English or Chinese
+  flags                         what a prompt may say besides words: --ar 3:2, --no fog, ...
   train vae|clip|unet|judge     train a network, on the picture book or on your own pictures
   evaluate                      examine a model: does it draw what it is told?
   clip IMAGE --label "..."      which sentence fits a picture?
@@ -17,7 +18,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -28,6 +29,7 @@ import minidiffusion
 if TYPE_CHECKING:
     from minidiffusion.diffusion.sampler import Step
     from minidiffusion.imagine import Picture, TextToImage
+    from minidiffusion.imagine.prompt import Prompt
 
 Options = TypeVar("Options")
 MOST_PICTURES = 64
@@ -40,9 +42,11 @@ class Imagine:
     r"""Make pictures of a prompt: a grid to look at, the single pictures, and a record of how they were made."""
 
     prompt: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="PROMPT")]
-    """What to draw, in quotes: "a red house by the sea at night, watercolor"."""
-    seed: int = 0
-    """The first picture is that of this seed, the next that of the following one; 0 to 4294967295."""
+    """What to draw, in quotes: "a red house by the sea at night, watercolor". It may have weights, choices and
+    flags: "a {red, blue} house::2 fog::-0.5 --ar 3:2 --chaos 30"; `minidiffusion flags` lists them."""
+    seed: int | None = None
+    """The first picture is that of this seed, the next that of the following one; 0 to 4294967295. By default what
+    --seed in the prompt says, or 0."""
     n: int = 4
     """How many pictures, 1 to 64."""
     steps: int = 25
@@ -51,11 +55,12 @@ class Imagine:
     """How strictly to follow the prompt, 0 to 100; 0 ignores it, 1 adds nothing to what the network learnt. None is
     what suits the weights: 2.5, or 7.5 for Stable Diffusion."""
     negative: Annotated[str, tyro.conf.arg(name="no")] = ""
-    """Words to stay away from."""
+    """Words to stay away from, with commas between; the same as --no in the prompt."""
     sampler: str = "dpm++"
     """dpm++, ddim, plms, or ddpm (which needs hundreds of steps)."""
     size: int | None = None
-    """Width and height in pixels; None is what the weights were trained on: 64, or 512 for Stable Diffusion."""
+    """Width and height in pixels. None is what the weights were trained on, 64, or 512 for Stable Diffusion; --ar in
+    the prompt makes one of them longer."""
     out: Path = Path("pictures")
     """A folder, where the files are named after the prompt; or FILE.png for the grid, the others beside it."""
     weights: str = "picturebook"
@@ -72,48 +77,63 @@ def imagine(arguments: Sequence[str]) -> None:
     if options.out.suffix.lower() in (".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"):
         raise ValueError(f"--out is {options.out}; pictures are written as .png only, which keeps them exact.")
 
+    from minidiffusion.imagine.prompt import LIST, jobs, read
+
+    no = read("--no", options.negative, LIST) if options.negative.strip() else ()
+    prompts = [replace(prompt, no=(*prompt.no, *no)) for prompt in jobs(options.prompt)]  # before anything slow
+    named = options.out.suffix.lower() == ".png" and not options.out.is_dir()
+    if named and len(prompts) > 1:
+        raise ValueError(f"--out is {options.out}, but the prompt makes {len(prompts)} sheets; give a folder.")
+
     from minidiffusion.imagine import TextToImage
     from minidiffusion.imagine.grid import sheet_name, write_pictures
 
     use_threads(options.threads)
     model = TextToImage.load(options.weights)
-    for text in (options.prompt, options.negative):
+    texts = [text for prompt in prompts for text in (*(part.text for part in prompt.parts), *prompt.no)]
+    for text in dict.fromkeys(texts):
         for remark in remarks(text, model, of_picturebook=options.weights == "picturebook"):
             print(remark, file=sys.stderr)
-    if not options.prompt.strip():
-        print("The prompt is empty, so the pictures are of anything.", file=sys.stderr)
-
-    seeds = [options.seed, *((options.seed + i) % 2**32 for i in range(1, options.n))]  # the first is checked as it is
-    start = time.perf_counter()
-    pictures = draw(model, options, seeds)
-    seconds = time.perf_counter() - start
-
-    named = options.out.suffix.lower() == ".png" and not options.out.is_dir()
-    sheet, *others = write_pictures(pictures, options.out if named else options.out / sheet_name(pictures))
-    record = pictures[0].record
-    print(f"{sheet}\n  {options.n} pictures of {record.width} x {record.height} in {seconds:.1f} s")
-    print(f"  beside it: {', '.join(path.name for path in others)}")
+    for prompt in prompts:
+        if not prompt.parts and not prompt.images:
+            print("The prompt is empty, so the pictures are of anything.", file=sys.stderr)
+        start = time.perf_counter()
+        pictures = draw(model, prompt, options)
+        seconds = time.perf_counter() - start
+        sheet, *others = write_pictures(pictures, options.out if named else options.out / sheet_name(pictures))
+        width, height = pictures[0].image.size
+        print(f"{sheet}\n  {options.n} pictures of {width} x {height} in {seconds:.1f} s")
+        print(f"  beside it: {', '.join(path.name for path in others)}")
 
 
-def draw(model: "TextToImage", options: Imagine, seeds: list[int]) -> list["Picture"]:
+def draw(model: "TextToImage", prompt: "Prompt", options: Imagine) -> list["Picture"]:
     r"""The pictures, small ones all at once; of 512 x 512, each needs a gigabyte on its way through the networks.
 
     How long it still takes is shown on a terminal, and elsewhere if it is long.
     """
     from tqdm import tqdm
 
-    small = (model.size if options.size is None else options.size) <= LARGEST_AT_ONCE
-    batches = [seeds] if small else [[seed] for seed in seeds]
+    from minidiffusion.clip.read_picture import read_picture
+    from minidiffusion.imagine.actions import imagine
+    from minidiffusion.imagine.drawing import How, size_of
+    from minidiffusion.imagine.record import Picture
+
+    first = (prompt.seed or 0) if options.seed is None else options.seed
+    seeds = [first, *((first + i) % 2**32 for i in range(1, options.n))]  # the first is checked as it is
+    size = size_of(model, prompt.ar) if options.size is None else (options.size, options.size)
+    batches = [seeds] if max(size) <= LARGEST_AT_ONCE else [[seed] for seed in seeds]
+    looked = [Picture(read_picture(path), None) for path in (*prompt.images, *filter(None, [prompt.sref]))]
     wait, pause = (0, 0.1) if sys.stderr.isatty() else (SECONDS_IN_SILENCE, SECONDS_IN_SILENCE)
-    settings = {name: getattr(options, name) for name in ("steps", "guidance", "negative", "sampler", "size")}
     pictures = []
-    with tqdm(total=options.steps * len(batches), unit="step", leave=False, delay=wait, mininterval=pause) as bar:
+    steps = options.steps * prompt.quality * len(batches)
+    with tqdm(total=steps, unit="step", leave=False, delay=wait, mininterval=pause) as bar:
 
         def count(step: "Step") -> None:
             bar.update()
 
+        how = How(options.steps, options.guidance, options.sampler, count)
         for batch in batches:
-            pictures += model.imagine(options.prompt, batch, on_step=count, **settings)
+            pictures += imagine(model, prompt, batch, how, size, looked)
     return pictures
 
 
@@ -204,6 +224,12 @@ def evaluate(arguments: Sequence[str]) -> None:
     print(evaluate(parse(EvaluateConfig, "evaluate", arguments)).table())
 
 
+def flags(arguments: Sequence[str]) -> None:
+    from minidiffusion.imagine.prompt import flags_help
+
+    print(flags_help())
+
+
 def clip(arguments: Sequence[str]) -> None:
     from minidiffusion import cli_clip
 
@@ -218,6 +244,7 @@ def search(arguments: Sequence[str]) -> None:
 
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "imagine": imagine,
+    "flags": flags,
     "train": train,
     "evaluate": evaluate,
     "clip": clip,

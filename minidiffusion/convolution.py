@@ -59,10 +59,11 @@ class Downsample(nn.Module):
     def __init__(self, channels: int, *, symmetric: bool = True):
         super().__init__()
         self.padding = (1, 1, 1, 1) if symmetric else (0, 1, 0, 1)  # left, right, top, bottom
+        self.pad_mode = "constant"  # zeros
         self.conv = nn.Conv2d(channels, channels, 3, stride=2)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h2 w2"]:
-        return self.conv(F.pad(x, self.padding))
+        return self.conv(F.pad(x, self.padding, self.pad_mode))
 
 
 class Upsample(nn.Module):

@@ -73,8 +73,8 @@ def test_imagine_writes_a_grid_the_pictures_and_a_record_and_says_so(imagine, we
 
     record = json.loads((tmp_path / "o" / f"{stem}.json").read_bytes())
     assert record == {
-        "prompt": PROMPT,
-        "negative": "snow",
+        "action": "imagine",
+        "prompt": f"{PROMPT} --no snow",
         "seeds": [7, 8],
         "steps": 2,
         "guidance": 2.5,
@@ -83,6 +83,8 @@ def test_imagine_writes_a_grid_the_pictures_and_a_record_and_says_so(imagine, we
         "height": 16,
         "weights": file_hash(Path(weights, INDEX)),
         "version": minidiffusion.__version__,
+        "settings": {},
+        "sources": [],
     }
     assert read_record(tmp_path / "o" / f"{stem}-2.png")["seed"] == 8
 
@@ -103,12 +105,45 @@ def test_the_pictures_are_those_of_the_python_interface(imagine, weights, tmp_pa
 
 
 def test_without_options_there_are_four_pictures_in_a_folder_of_the_prompt(run, weights, tmp_path):
-    assert run("imagine", "--weights", weights, "--", "--red--")[0] == 0  # after a lone --, anything is a prompt
+    assert run("imagine", "--weights", weights, "--", "red-- house")[0] == 0  # after a lone --, anything is a prompt
     names = written(tmp_path)
     assert len(names) == 6 and all(name.startswith(f"pictures{os.sep}red-") for name in names)
     (record,) = (json.loads(Path(name).read_bytes()) for name in names if name.endswith(".json"))
-    assert record["seeds"] == [0, 1, 2, 3] and record["prompt"] == "--red--"
-    assert (record["steps"], record["guidance"], record["sampler"], record["negative"]) == (25, 2.5, "dpm++", "")
+    assert record["seeds"] == [0, 1, 2, 3] and record["prompt"] == "red-- house"
+    assert (record["steps"], record["guidance"], record["sampler"]) == (25, 2.5, "dpm++")
+
+
+def test_the_flags_of_a_prompt_are_obeyed(imagine, tmp_path):
+    status, out, err = imagine("a red house --ar 2:1 --seed 3 --no snow", "--no", "cat", "--out", "a.png")
+    assert (status, err) == (0, "") and "2 pictures of 32 x 16 in" in out
+    record = read_record("a.png")
+    assert record["seeds"] == [3, 4] and record["prompt"] == "a red house --ar 2:1 --no snow, cat"
+    imagine("a red house --seed 3", "--seed", "9", "--out", "b.png")
+    assert read_record("b.png")["seeds"] == [9, 10]  # what is said outside the prompt counts
+
+
+def test_choices_and_repetitions_make_sheets_of_their_own(imagine, tmp_path):
+    status, out, _ = imagine("a {red, blue} house", "--n", "1", "--out", "o")
+    assert status == 0 and out.count("1 pictures of 16 x 16") == 2 and len(written(tmp_path / "o")) == 6
+    assert_refused(imagine("a {red, blue} house", "--out", "o.png"), 2, "makes 2 sheets; give a folder")
+
+
+def test_a_prompt_can_look_at_a_picture(imagine, tmp_path):
+    imagine("a red house", "--n", "1", "--out", "house.png")
+    status, _, err = imagine("house-1.png a cat --sref house.png", "--n", "1", "--out", "cat.png")
+    assert (status, err) == (0, "")
+    assert len(read_record("cat.png")["sources"]) == 2
+    assert_refused(imagine("missing.png a cat"), 2, "missing.png")
+
+
+def test_a_prompt_is_refused_before_anything_is_loaded(run):
+    assert_refused(run("imagine", "a red house --sead 3", "--weights", "nowhere"), 2, "did you mean --seed")
+    assert_refused(run("imagine", "a" * 6001, "--weights", "nowhere"), 2, "at most 6000")
+
+
+def test_the_flags_are_listed(run):
+    status, out, _ = run("flags")
+    assert status == 0 and "--chaos, --c" in out and "from 1:2 to 2:1" in out
 
 
 def test_seeds_go_round_at_the_end(imagine, tmp_path):
@@ -130,8 +165,8 @@ HOSTILE = [
     " ",
     "红色",
     "🙂" * 30,
-    "a" * 10_000,
-    "zebra " * 1600,
+    "a" * 6_000,
+    "zebra " * 1000,
     "\x00\x1b[31m\n\t",
     "<|endoftext|>",
     "\udcff",
@@ -145,7 +180,7 @@ def test_any_prompt_gives_pictures(imagine, tmp_path, prompt):
     assert status == 0 and "Traceback" not in err and len(err) < 2000
     assert len(written(tmp_path)) == 4 and "\x1b" not in out + err
     (sheet,) = (path for path in tmp_path.rglob("*.png") if path.with_suffix(".json").exists())
-    assert read_record(sheet)["prompt"] == prompt
+    assert read_record(sheet)["prompt"].split() == prompt.replace("{0}", "0").split()
 
 
 def test_a_terminal_that_cannot_show_chinese_is_no_obstacle(weights, tmp_path, monkeypatch):
@@ -181,7 +216,7 @@ def test_stable_diffusion_draws_with_what_suits_it_and_knows_every_word(run, tmp
     status, out, err = run("imagine", "a lighthouse", "--weights", "sd", *QUICK, "--no", "zebra", "--out", "a.png")
     assert (status, err) == (0, "") and "2 pictures of 64 x 64 in" in out
     record = read_record("a.png")
-    assert (record["guidance"], record["width"], record["negative"]) == (7.5, 64, "zebra")
+    assert (record["guidance"], record["width"], record["prompt"]) == (7.5, 64, "a lighthouse --no zebra")
     for sampler in ("ddim", "plms"):
         said = ("--sampler", sampler, "--guidance", "2", "--size", "128", "--n", "1", "--steps", "2")
         assert run("imagine", "a lighthouse", "--weights", "sd", *said, "--out", "b.png")[0] == 0
@@ -281,7 +316,7 @@ def test_an_interruption_is_no_failure(imagine, monkeypatch):
     def interrupted(*args, **settings):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(TextToImage, "imagine", interrupted)
+    monkeypatch.setattr("minidiffusion.imagine.actions.imagine", interrupted)
     assert imagine(PROMPT) == (130, "", "Interrupted.\n")
 
 
@@ -298,7 +333,7 @@ def test_debug_shows_where_a_failure_arose(imagine, run, monkeypatch):
 
 
 def test_a_bug_is_not_dressed_up_as_a_mistake_of_the_user(imagine, monkeypatch):
-    monkeypatch.setattr(TextToImage, "imagine", lambda *args, **settings: 1 / 0)
+    monkeypatch.setattr("minidiffusion.imagine.actions.imagine", lambda *args, **settings: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         imagine(PROMPT)
 
@@ -319,9 +354,9 @@ def test_help_names_the_commands_and_their_options(run):
 
 
 def test_without_a_command_that_exists_the_commands_are_named(run):
-    assert_refused(run(), 2, "A command is missing; valid are: imagine, train, evaluate, clip, search")
+    assert_refused(run(), 2, "A command is missing; valid are: imagine, flags, train, evaluate, clip, search")
     assert_refused(
-        run("imagin", PROMPT), 2, '"imagin" is not a command; valid are: imagine, train, evaluate, clip, search'
+        run("imagin", PROMPT), 2, '"imagin" is not a command; valid are: imagine, flags, train, evaluate, clip, search'
     )
 
 

@@ -8,7 +8,8 @@ prompt* takes the place of "no prompt": the picture is pushed away from it. Befo
 noisy pictures did the pushing.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Float
@@ -44,6 +45,37 @@ def classifier_free(
         halves = zip(*(part.chunk(2) for part in both if part is not None), strict=True)  # nu may be None
         u, c = (Prediction(*half) for half in halves)
         return combine(u, c, scale)
+
+    return guided
+
+
+def composed(
+    denoise: Callable[[Tensor, Tensor, Tensor], Prediction],
+    prompts: Sequence[Float[Tensor, "b n d"]],
+    weights: Sequence[float],
+    negative: Float[Tensor, "b n d"],
+    scale: float,
+) -> Callable[[Tensor, Tensor], Prediction]:
+    r"""Guided by several prompts at once, each as much as its weight says (Liu et al. 2022, eq. 11):
+
+        eps = eps_u + scale * sum_k w_k (eps_k - eps_u) / sum_k w_k
+
+    A prompt of negative weight pushes away. All predictions come from one batch. One prompt is `classifier_free`.
+    Raises ValueError unless the sum of the weights is more than 0.
+    """
+    total = math.fsum(weights)
+    if not total > 0:
+        raise ValueError(f"The sum of the weights must be more than 0, but is {total:g}.")
+    if len(prompts) == 1:
+        return classifier_free(denoise, prompts[0], negative, scale)
+
+    def guided(x_t: Tensor, t: Tensor) -> Prediction:
+        n = 1 + len(prompts)
+        everything = denoise(torch.cat([x_t] * n), t, torch.cat([negative, *prompts]))
+        x0, eps = (part.unflatten(0, (n, len(x_t))) for part in everything[:2])
+        w = torch.tensor(weights, dtype=x_t.dtype, device=x_t.device) / total
+        toward = [part[0] + scale * torch.tensordot(w, part[1:] - part[0], 1) for part in (x0, eps)]
+        return Prediction(*toward)
 
     return guided
 

@@ -10,7 +10,6 @@ import json
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ import PIL.Image
 from PIL.PngImagePlugin import PngInfo
 
 from minidiffusion.checkpoint import make_folder, write_atomically
-from minidiffusion.imagine.pipeline import Picture
+from minidiffusion.imagine.record import Picture
 
 CHUNK = "minidiffusion"
 
@@ -75,7 +74,7 @@ def write_pictures(pictures: Sequence[Picture], sheet: Path) -> list[Path]:
     Returns the paths in that order. Each file is written whole or not at all, the grid last: where it is, all is.
     Raises CheckpointError if a file cannot be written.
     """
-    records = [asdict(picture.record) for picture in pictures]
+    records = [record.to_dict() for picture in pictures if (record := picture.record)]
     shared = {key: value for key, value in records[0].items() if key != "seed"}
     record = {**shared, "seeds": [record["seed"] for record in records]}
     files = {
@@ -97,6 +96,7 @@ def to_json(record: dict[str, Any]) -> bytes:
 
 def sheet_name(pictures: Sequence[Picture]) -> str:
     r"""NAME.png from the prompt's words and a hash of the records, so that only the same pictures share a name."""
-    words = "-".join(re.findall(r"[^\W_]+", pictures[0].record.prompt.lower()))[:40].strip("-")
-    records = json.dumps([asdict(picture.record) for picture in pictures])
+    prompt = pictures[0].record.prompt if pictures[0].record else ""
+    words = "-".join(re.findall(r"[^\W_]+", prompt.lower()))[:40].strip("-")
+    records = json.dumps([record.to_dict() for picture in pictures if (record := picture.record)])
     return f"{words or 'picture'}-{hashlib.sha256(records.encode()).hexdigest()[:8]}.png"

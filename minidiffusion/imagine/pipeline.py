@@ -9,17 +9,13 @@ own, so picture 3 of a batch is the picture that its seed alone would have made.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-import PIL.Image
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-import minidiffusion
 from minidiffusion.checkpoint import CheckpointError, check_hashes, file_hash, load_config, load_model, save_model
 from minidiffusion.clip.encoder import CLIP, CLIPConfig, TextEncoder
 from minidiffusion.clip.tokenizer import Tokenizer
@@ -31,34 +27,9 @@ from minidiffusion.latent.vae import AutoencoderKL, VAEConfig
 from minidiffusion.networks.unet import UNet, UNetConfig
 
 from . import stable_diffusion
+from .record import Picture
 from .settings import Size, check, check_size
 from .weights import FILES, INDEX, NETWORKS, Index, find_weights, write_index
-
-
-@dataclass(frozen=True)
-class Record:
-    r"""All that is needed to make a picture again."""
-
-    prompt: str
-    negative: str
-    seed: int
-    steps: int
-    guidance: float
-    sampler: str
-    width: int
-    """In pixels, as is the height."""
-    height: int
-    weights: str
-    """SHA-256 of model.json, which holds that of every other file, or of the files of Stable Diffusion; "" if the
-    weights were never on disk."""
-    version: str
-
-
-class Picture(NamedTuple):
-    r"""A picture and how it was made."""
-
-    image: PIL.Image.Image
-    record: Record
 
 
 class SeededNoise:
@@ -254,24 +225,22 @@ class TextToImage:
         seeds: Sequence[int] = (0, 1, 2, 3),
         steps: int = 25,
         guidance: float | None = None,
-        negative: str = "",
         sampler: str = "dpm++",
         on_step: Callable[[Step], None] | None = None,
         size: Size | None = None,
     ) -> list[Picture]:
-        r"""Pictures of the prompt, one a seed, and pushed away from what `negative` says.
+        r"""Pictures of the prompt, one a seed.
 
-        seeds: 0 to 2^32 - 1. steps: 1 to T. guidance: 0 (ignore the prompt), 1 (what the network learnt), more (what it
-        learnt, exaggerated), up to 100; None is what suits the weights. sampler: a name in SAMPLERS. size: width and
-        height in pixels, one number if they are the same, by default `self.size`. Raises ValueError for anything else.
+        prompt: words, and perhaps weights and flags (`prompt.py`). seeds: 0 to 2^32 - 1. steps: 1 to T. guidance: 0
+        (ignore the prompt), 1 (what the network learnt), more (what it learnt, exaggerated), up to 100; None is what
+        suits the weights. sampler: a name in SAMPLERS. size: width and height in pixels, one number if they are the
+        same; by default as the flag --ar says, or `self.size`. Raises ValueError for anything else.
         """
-        guidance = self.guidance if guidance is None else guidance
-        pixels = to_pixels(self.generate(prompt, seeds, steps, guidance, negative, sampler, on_step, size))
-        settings = (steps, float(guidance), sampler, *self.sides(size), self.weights, minidiffusion.__version__)
-        return [
-            Picture(PIL.Image.fromarray(array), Record(prompt, negative, int(seed), *settings))
-            for array, seed in zip(pixels, seeds, strict=True)
-        ]
+        from .actions import imagine  # which is built on this class
+        from .drawing import How
+
+        how = How(steps, guidance, sampler, on_step)
+        return imagine(self, prompt, seeds, how, None if size is None else self.sides(size))
 
 
 def to_pixels(pictures: Float[Tensor, "b 3 h w"]) -> UInt8[np.ndarray, "b h w 3"]:

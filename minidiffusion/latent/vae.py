@@ -67,22 +67,26 @@ class VAEConfig:
 
 @dataclass
 class DiagonalGaussian:
-    r"""q(z | x) = N(mean, exp(logvar)), independent in every element. Both `b c h w`."""
+    r"""q(z | x) = N(mean, exp(logvar)), independent in every element. Both `b *shape`: a picture, a vector."""
 
-    mean: Float[Tensor, "b c h w"]
-    logvar: Float[Tensor, "b c h w"]
+    mean: Float[Tensor, "b *shape"]
+    logvar: Float[Tensor, "b *shape"]
 
-    def sample(self, generator: torch.Generator | None = None) -> Float[Tensor, "b c h w"]:
+    def sample(self, generator: torch.Generator | None = None) -> Float[Tensor, "b *shape"]:
         r"""z = mean + std * eps: the reparametrisation that lets the gradient through a random draw."""
         eps = torch.randn(self.mean.shape, generator=generator, dtype=self.mean.dtype, device=self.mean.device)
         return self.mean + (0.5 * self.logvar).exp() * eps
 
-    def mode(self) -> Float[Tensor, "b c h w"]:
+    def mode(self) -> Float[Tensor, "b *shape"]:
         return self.mean
 
+    def kl_of_each(self) -> Float[Tensor, "b *shape"]:
+        r"""KL(q || N(0, I)) = 1/2 (mean^2 + var - 1 - log var) of each element, in nats (Kingma & Welling, app. B)."""
+        return 0.5 * (self.mean.square() + self.logvar.exp() - 1 - self.logvar)
+
     def kl(self) -> Float[Tensor, "b"]:
-        r"""KL(q || N(0, I)) = 1/2 sum(mean^2 + var - 1 - log var), in nats a picture (Kingma & Welling, app. B)."""
-        return 0.5 * (self.mean.square() + self.logvar.exp() - 1 - self.logvar).flatten(1).sum(dim=1)
+        r"""KL(q || N(0, I)) in nats a picture: independent elements add up."""
+        return self.kl_of_each().flatten(1).sum(dim=1)
 
 
 class MidAttention(MultiHeadAttention):

@@ -3,7 +3,7 @@ import torch
 
 from minidiffusion.data.toy import two_hills
 from minidiffusion.diffusion import ideal
-from minidiffusion.diffusion.guidance import classifier, classifier_free, combine
+from minidiffusion.diffusion.guidance import classifier, classifier_free, combine, composed
 from minidiffusion.diffusion.prediction import Prediction
 from minidiffusion.diffusion.schedule import make_schedule
 
@@ -95,3 +95,30 @@ def test_a_classifier_leaves_the_width_of_the_step_alone():
     with_width = lambda x_t, t: plain(x_t, t)._replace(nu=x_t / 2)  # noqa: E731
     guided = classifier(with_width, hill_of(mixture, schedule, 0), schedule)(x_t, torch.tensor(500))
     assert torch.equal(guided.nu, x_t / 2)
+
+
+# ------------------------------------------------------------------------------------------------ several prompts
+
+
+def test_prompts_are_composed_as_their_weights_say():
+    x, t = torch.ones(2, 5), torch.tensor(3.0)
+    others = torch.full((2, 3, 4), 4.0)
+    u, c, d = (denoise(x, t, context) for context in (UNCONDITIONAL, CONDITIONAL, others))
+    both = composed(denoise, [CONDITIONAL, others], [3.0, -1.0], UNCONDITIONAL, 2.5)(x, t)
+    for got, nothing, one, two in zip(both[:2], u[:2], c[:2], d[:2], strict=True):
+        torch.testing.assert_close(got, nothing + 2.5 * (3 * (one - nothing) - (two - nothing)) / 2)
+
+
+def test_one_prompt_and_two_halves_of_one_are_guidance():
+    x, t = torch.ones(2, 5), torch.tensor(3.0)
+    for prompts, weights in (([CONDITIONAL], [0.3]), ([CONDITIONAL, CONDITIONAL], [0.5, 1.5])):
+        for got, expected in zip(
+            composed(denoise, prompts, weights, UNCONDITIONAL, 3.0)(x, t), guided(3.0), strict=True
+        ):
+            torch.testing.assert_close(got, expected)
+
+
+def test_weights_that_sum_to_nothing_are_refused():
+    for weights in ([1.0, -1.0], [0.0], [-2.0, 1.0], [float("nan")]):
+        with pytest.raises(ValueError, match="must be more than 0"):
+            composed(denoise, [CONDITIONAL] * len(weights), weights, UNCONDITIONAL, 2.0)

@@ -10,9 +10,9 @@ import pytest
 
 from minidiffusion.checkpoint import CheckpointError
 from minidiffusion.imagine.grid import grid, read_record, sheet_name, to_json, to_png, write_pictures
-from minidiffusion.imagine.pipeline import Picture, Record
+from minidiffusion.imagine.record import Picture, Record
 
-RECORD = Record("a red 房子 🙂", "snow", 3, 25, 4.0, "dpm++", 4, 4, "c0ffee", "0.1.0")
+RECORD = Record("imagine", "a red 房子 🙂 --no snow", 3, 25, 4.0, "dpm++", 4, 4, "c0ffee", "0.1.0")
 
 
 def noise(seed: int, size: tuple[int, int] = (4, 4)) -> PIL.Image.Image:
@@ -91,7 +91,7 @@ def test_grid_pictures_and_record_are_written_together(tmp_path):
     assert shared == read_record(paths[0])
     assert shared["seeds"] == [3, 4, 5, 6] and shared["prompt"] == RECORD.prompt and "seed" not in shared
     for path, picture in zip(paths[1:5], made, strict=True):
-        assert Record(**read_record(path)) == picture.record
+        assert Record.from_dict(read_record(path)) == picture.record
         assert PIL.Image.open(path).tobytes() == picture.image.tobytes()
     assert PIL.Image.open(paths[0]).tobytes() == grid([picture.image for picture in made]).tobytes()
 

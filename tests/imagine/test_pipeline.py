@@ -192,11 +192,12 @@ def test_numbers_become_the_nearest_colours():
 
 def test_a_picture_can_be_made_again_from_its_record(weights):
     loaded = TextToImage.load(weights)
-    pictures = loaded.imagine(PROMPT, seeds=[2**32 - 1, 5], steps=6, guidance=2.0, negative="snow", sampler="ddpm")
+    prompt = f"{PROMPT} --no snow"
+    pictures = loaded.imagine(prompt, seeds=[2**32 - 1, 5], steps=6, guidance=2.0, sampler="ddpm")
     record = asdict(pictures[1].record)
     assert record == {
-        "prompt": PROMPT,
-        "negative": "snow",
+        "action": "imagine",
+        "prompt": prompt,
         "seed": 5,
         "steps": 6,
         "guidance": 2.0,
@@ -205,8 +206,12 @@ def test_a_picture_can_be_made_again_from_its_record(weights):
         "height": 16,
         "weights": file_hash(weights / INDEX),
         "version": minidiffusion.__version__,
+        "settings": {},
+        "sources": (),
     }
-    same = {key: record[key] for key in ("prompt", "steps", "guidance", "negative", "sampler")}
+    same = {key: record[key] for key in ("prompt", "steps", "guidance", "sampler")}
+    plain = loaded.generate(PROMPT, [2**32 - 1, 5], steps=6, guidance=2.0, negative="snow", sampler="ddpm")
+    assert to_pixels(plain)[1].tobytes() == pictures[1].image.tobytes()  # the flag is the argument
     (again,) = loaded.imagine(seeds=[record["seed"]], **same)
     assert again.image.mode == "RGB" and again.image.size == (16, 16)
     assert again.record == pictures[1].record

@@ -268,6 +268,7 @@ def test_choices_are_all_combinations(trees):
     ("text", "message"),
     [
         ("a {b, {c}", r"The { at character 3 has no partner; for the sign itself, write \{."),
+        ("{a {b", r"The { at character 4 has no partner; for the sign itself, write \{."),
         ("a {b} } c", r"The } at character 7 has no partner; for the sign itself, write \}."),
         ("房｛红", r"The ｛ at character 2 has no partner; for the sign itself, write \｛."),
         ("{a,b,c,d,e,f,g}" * 2, "The choices make more than 40 prompts; at most 40 are made."),

@@ -1,0 +1,52 @@
+r"""Canvases and masks: pictures as numbers, with room around them, and regions as text."""
+
+import base64
+import zlib
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from .settings import MAX_SIZE
+
+
+def to_tensor(image: PIL.Image.Image) -> Float[Tensor, "1 3 h w"]:
+    r"""In [-1, 1]."""
+    return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)[None].float() / 127.5 - 1
+
+
+def extend(
+    image: PIL.Image.Image, size: tuple[int, int], corner: tuple[int, int]
+) -> tuple[PIL.Image.Image, PIL.Image.Image]:
+    r"""A canvas with the image at the corner, and a mask that is white where the canvas is not covered.
+
+    There the canvas repeats the image's edge, so that the encoder, which looks around, sees nothing strange.
+    """
+    inside, nearest = [], []
+    for whole, part, start in zip(size, image.size, corner, strict=True):
+        place = np.arange(whole) - start
+        inside.append((place >= 0) & (place < part))
+        nearest.append(place.clip(0, part - 1))
+    canvas = np.asarray(image.convert("RGB"))[nearest[1]][:, nearest[0]]
+    covered = inside[1][:, None] & inside[0][None, :]
+    return PIL.Image.fromarray(canvas), PIL.Image.fromarray(~covered)
+
+
+def pack(mask: PIL.Image.Image) -> list[Any]:
+    r"""A mask as plain values, for a record: width, height, and its bits, compressed, in base 64."""
+    bits = np.packbits(np.array(mask.convert("1")))
+    return [*mask.size, base64.b64encode(zlib.compress(bits.tobytes(), 9)).decode()]
+
+
+def unpack(packed: list[Any]) -> PIL.Image.Image:
+    r"""The mask. Raises ValueError if it is none."""
+    try:
+        width, height, text = packed
+        data = zlib.decompressobj().decompress(base64.b64decode(text), MAX_SIZE**2)
+        bits = np.unpackbits(np.frombuffer(data, np.uint8), count=width * height)
+        return PIL.Image.fromarray(bits.reshape(height, width).astype(bool))
+    except (TypeError, ValueError, zlib.error) as error:
+        raise ValueError(f"The mask of the record is damaged: {error}") from error

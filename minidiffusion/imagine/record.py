@@ -1,0 +1,94 @@
+r"""How a picture was made: enough to make it again, and to go on from it.
+
+A record names an action, what the action was given, and the records of the pictures that it was applied to. So it is a
+tree: the record of a picture that was enlarged after a region of it was painted anew holds both, down to the first
+prompt. Of a picture that came from elsewhere only its pixels' SHA-256 is known; whoever wants the result again must
+bring it along. Records travel as JSON inside PNG files (`grid.py`), so what is read here may come from anybody.
+"""
+
+import hashlib
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, NamedTuple
+
+import PIL.Image
+
+MOST_ANCESTORS = 200
+
+
+@dataclass(frozen=True)
+class Record:
+    r"""All that is needed to make a picture again."""
+
+    action: str
+    """A name in `actions.ACTIONS`."""
+    prompt: str
+    """In the language of `prompt.py`."""
+    seed: int
+    steps: int
+    guidance: float
+    sampler: str
+    width: int
+    """In pixels, as is the height."""
+    height: int
+    weights: str
+    """SHA-256 of model.json, which holds that of every other file, or of the files of Stable Diffusion; "" if the
+    weights were never on disk."""
+    version: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    """What else the action was given: names and plain values."""
+    sources: tuple["Record | str", ...] = ()
+    """What it was applied to: a record, or the SHA-256 of a picture from elsewhere."""
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if not isinstance(value, PLAIN[each.name]) or isinstance(value, bool):
+                raise ValueError(f"The {each.name} of a record is {value!r}, which it cannot be.")
+        if ancestors(self) > MOST_ANCESTORS:
+            raise ValueError(f"The record names more than {MOST_ANCESTORS} pictures before this one.")
+
+    def to_dict(self) -> dict[str, Any]:
+        r"""For JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Any) -> "Record":
+        r"""From JSON of unknown origin. Raises ValueError unless every field is there and is what it should be."""
+        names = {each.name for each in fields(cls)}
+        if not isinstance(values, dict) or not values.keys() <= names:
+            raise ValueError("This is no record of a picture.")
+        given = dict(values)
+        sources = given.pop("sources", ())
+        if not isinstance(sources, list | tuple):
+            raise ValueError("The sources of a record are a list.")
+        try:
+            parents = tuple(each if isinstance(each, str) else cls.from_dict(each) for each in sources)
+            return cls(**given, sources=parents)
+        except (TypeError, RecursionError) as error:
+            raise ValueError(f"The record is not whole: {error}") from error
+
+
+TEXT, NUMBER = ("action", "prompt", "sampler", "weights", "version"), ("seed", "steps", "width", "height")
+PLAIN = dict.fromkeys(TEXT, str) | dict.fromkeys(NUMBER, int)
+PLAIN |= {"guidance": (int, float), "settings": dict, "sources": tuple}
+
+
+class Picture(NamedTuple):
+    r"""A picture and how it was made; no record if it came from elsewhere."""
+
+    image: PIL.Image.Image
+    record: Record | None
+
+    @property
+    def source(self) -> Record | str:
+        r"""What the record of a picture made from this one says of it."""
+        return self.record or pixel_hash(self.image)
+
+
+def ancestors(record: Record) -> int:
+    return sum(1 + ancestors(source) for source in record.sources if isinstance(source, Record))
+
+
+def pixel_hash(image: PIL.Image.Image) -> str:
+    r"""The SHA-256 of a picture's size and RGB pixels, whatever file they came in."""
+    return hashlib.sha256(repr(image.size).encode() + image.convert("RGB").tobytes()).hexdigest()

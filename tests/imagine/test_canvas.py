@@ -1,0 +1,67 @@
+r"""Canvases and masks."""
+
+import base64
+import zlib
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+
+from minidiffusion.imagine.canvas import extend, pack, to_tensor, unpack
+from minidiffusion.imagine.pipeline import to_pixels
+
+
+def colours(width, height):
+    values = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return PIL.Image.fromarray(values)
+
+
+def test_every_value_survives_the_way_to_numbers_and_back():
+    every = np.arange(256, dtype=np.uint8).reshape(16, 16)[..., None].repeat(3, axis=2)
+    x = to_tensor(PIL.Image.fromarray(every))
+    assert x.min() == -1 and x.max() == 1 and x.shape == (1, 3, 16, 16)
+    assert (to_pixels(x)[0] == every).all()
+
+
+@pytest.mark.parametrize(("size", "corner"), [((10, 8), (3, 2)), ((6, 4), (0, 0)), ((6, 4), (-2, 1)), ((9, 4), (3, 0))])
+def test_a_canvas_is_the_image_at_its_place_with_its_edges_drawn_out(size, corner):
+    image = colours(6, 4)
+    canvas, mask = (np.asarray(each) for each in extend(image, size, corner))
+    pixels = np.asarray(image)
+    assert canvas.shape == (size[1], size[0], 3) and mask.shape == (size[1], size[0])
+    for row in range(size[1]):
+        for column in range(size[0]):
+            y, x = row - corner[1], column - corner[0]
+            assert mask[row, column] != (0 <= y < 4 and 0 <= x < 6)
+            assert (canvas[row, column] == pixels[min(max(y, 0), 3), min(max(x, 0), 5)]).all()
+
+
+def test_a_mask_becomes_text_and_a_mask_again():
+    for width, height in ((64, 64), (7, 3), (1, 1)):
+        mask = PIL.Image.fromarray(np.random.default_rng(1).random((height, width)) < 0.5)
+        packed = pack(mask)
+        assert unpack(packed).size == mask.size and unpack(packed).tobytes() == mask.tobytes()
+    assert len(pack(PIL.Image.new("1", (512, 512), 1))[2]) < 200
+
+
+@pytest.mark.parametrize(
+    "packed",
+    [
+        [],
+        [4, 4, "no base 64!"],
+        [4, 4, base64.b64encode(b"not compressed").decode()],
+        [4, 4, base64.b64encode(zlib.compress(b"\0")).decode()],
+        [4, "4", base64.b64encode(zlib.compress(b"\0\0")).decode()],
+        [-4, -4, base64.b64encode(zlib.compress(b"\0\0")).decode()],
+        [10**6, 10**6, base64.b64encode(zlib.compress(bytes(10**7))).decode()],
+        "mask",
+    ],
+)
+def test_what_is_no_mask_is_refused(packed):
+    with pytest.raises(ValueError, match="mask"):
+        unpack(packed)
+
+
+def test_the_numbers_are_those_of_an_rgb_image():
+    assert torch.equal(to_tensor(PIL.Image.new("L", (2, 2), 255)), torch.ones(1, 3, 2, 2))
