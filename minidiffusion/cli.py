@@ -2,7 +2,15 @@ r"""minidiffusion COMMAND ...: a text-to-image system in miniature.
 
   imagine "PROMPT"              four pictures of the prompt, which may be English or Chinese
   flags                         what a prompt may say besides words: --ar 3:2, --no fog, ...
-  train vae|clip|unet|judge     train a network, on the picture book or on your own pictures
+  vary PICTURE                  pictures like this one
+  repaint PICTURE --mask MASK   a region drawn anew, the rest kept
+  zoom PICTURE                  the camera steps back
+  pan PICTURE left|right|...    the camera turns
+  blend PICTURE PICTURE ...     pictures between two to five
+  again PICTURE                 the same picture, from the record in its file
+  describe PICTURE              what it shows, in words that would be a prompt
+  shorten "PROMPT"              which words matter
+  train vae|clip|unet|judge     train a network: on the picture book, emoji, or your own pictures
   evaluate                      examine a model: does it draw what it is told?
   clip IMAGE --label "..."      which sentence fits a picture?
   search "WORDS" FOLDER         pictures by words
@@ -16,143 +24,18 @@ import io
 import json
 import os
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import Annotated, TypeVar
 
 import tyro
 
 import minidiffusion
 
-if TYPE_CHECKING:
-    from minidiffusion.diffusion.sampler import Step
-    from minidiffusion.imagine import Picture, TextToImage
-    from minidiffusion.imagine.prompt import Prompt
-
 Options = TypeVar("Options")
 MOST_PICTURES = 64
-LARGEST_AT_ONCE = 128
-SECONDS_IN_SILENCE = 10
-
-
-@dataclass(frozen=True)
-class Imagine:
-    r"""Make pictures of a prompt: a grid to look at, the single pictures, and a record of how they were made."""
-
-    prompt: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="PROMPT")]
-    """What to draw, in quotes: "a red house by the sea at night, watercolor". It may have weights, choices and
-    flags: "a {red, blue} house::2 fog::-0.5 --ar 3:2 --chaos 30"; `minidiffusion flags` lists them."""
-    seed: int | None = None
-    """The first picture is that of this seed, the next that of the following one; 0 to 4294967295. By default what
-    --seed in the prompt says, or 0."""
-    n: int = 4
-    """How many pictures, 1 to 64."""
-    steps: int = 25
-    """How many steps the sampler takes; more is slower and, up to a point, better."""
-    guidance: float | None = None
-    """How strictly to follow the prompt, 0 to 100; 0 ignores it, 1 adds nothing to what the network learnt. None is
-    what suits the weights: 2.5, or 7.5 for Stable Diffusion."""
-    negative: Annotated[str, tyro.conf.arg(name="no")] = ""
-    """Words to stay away from, with commas between; the same as --no in the prompt."""
-    sampler: str = "dpm++"
-    """dpm++, ddim, plms, or ddpm (which needs hundreds of steps)."""
-    size: int | None = None
-    """Width and height in pixels. None is what the weights were trained on, 64, or 512 for Stable Diffusion; --ar in
-    the prompt makes one of them longer."""
-    out: Path = Path("pictures")
-    """A folder, where the files are named after the prompt; or FILE.png for the grid, the others beside it."""
-    weights: str = "picturebook"
-    """The name of weights that are shipped, or a folder; or Stable Diffusion 1.5, as a folder of diffusers or as one
-    .safetensors file."""
-    threads: int | None = None
-    """How many threads of the processor to use; None leaves it to PyTorch."""
-
-
-def imagine(arguments: Sequence[str]) -> None:
-    options = parse(Imagine, "imagine", arguments)
-    if not 1 <= options.n <= MOST_PICTURES:
-        raise ValueError(f"--n is {options.n}; valid are 1 to {MOST_PICTURES}.")
-    if options.out.suffix.lower() in (".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"):
-        raise ValueError(f"--out is {options.out}; pictures are written as .png only, which keeps them exact.")
-
-    from minidiffusion.imagine.prompt import LIST, jobs, read
-
-    no = read("--no", options.negative, LIST) if options.negative.strip() else ()
-    prompts = [replace(prompt, no=(*prompt.no, *no)) for prompt in jobs(options.prompt)]  # before anything slow
-    named = options.out.suffix.lower() == ".png" and not options.out.is_dir()
-    if named and len(prompts) > 1:
-        raise ValueError(f"--out is {options.out}, but the prompt makes {len(prompts)} sheets; give a folder.")
-
-    from minidiffusion.imagine import TextToImage
-    from minidiffusion.imagine.grid import sheet_name, write_pictures
-
-    use_threads(options.threads)
-    model = TextToImage.load(options.weights)
-    texts = [text for prompt in prompts for text in (*(part.text for part in prompt.parts), *prompt.no)]
-    for text in dict.fromkeys(texts):
-        for remark in remarks(text, model, of_picturebook=options.weights == "picturebook"):
-            print(remark, file=sys.stderr)
-    for prompt in prompts:
-        if not prompt.parts and not prompt.images:
-            print("The prompt is empty, so the pictures are of anything.", file=sys.stderr)
-        start = time.perf_counter()
-        pictures = draw(model, prompt, options)
-        seconds = time.perf_counter() - start
-        sheet, *others = write_pictures(pictures, options.out if named else options.out / sheet_name(pictures))
-        width, height = pictures[0].image.size
-        print(f"{sheet}\n  {options.n} pictures of {width} x {height} in {seconds:.1f} s")
-        print(f"  beside it: {', '.join(path.name for path in others)}")
-
-
-def draw(model: "TextToImage", prompt: "Prompt", options: Imagine) -> list["Picture"]:
-    r"""The pictures, small ones all at once; of 512 x 512, each needs a gigabyte on its way through the networks.
-
-    How long it still takes is shown on a terminal, and elsewhere if it is long.
-    """
-    from tqdm import tqdm
-
-    from minidiffusion.clip.read_picture import read_picture
-    from minidiffusion.imagine.actions import imagine
-    from minidiffusion.imagine.drawing import How, size_of
-    from minidiffusion.imagine.record import Picture
-
-    first = (prompt.seed or 0) if options.seed is None else options.seed
-    seeds = [first, *((first + i) % 2**32 for i in range(1, options.n))]  # the first is checked as it is
-    size = size_of(model, prompt.ar) if options.size is None else (options.size, options.size)
-    batches = [seeds] if max(size) <= LARGEST_AT_ONCE else [[seed] for seed in seeds]
-    looked = [Picture(read_picture(path), None) for path in (*prompt.images, *filter(None, [prompt.sref]))]
-    wait, pause = (0, 0.1) if sys.stderr.isatty() else (SECONDS_IN_SILENCE, SECONDS_IN_SILENCE)
-    pictures = []
-    steps = options.steps * prompt.quality * len(batches)
-    with tqdm(total=steps, unit="step", leave=False, delay=wait, mininterval=pause) as bar:
-
-        def count(step: "Step") -> None:
-            bar.update()
-
-        how = How(options.steps, options.guidance, options.sampler, count)
-        for batch in batches:
-            pictures += imagine(model, prompt, batch, how, size, looked)
-    return pictures
-
-
-def remarks(text: str, model: "TextToImage", of_picturebook: bool) -> Iterator[str]:
-    r"""What the model will make nothing of: words that it does not know, and what is too long to be read."""
-    from minidiffusion.imagine.words import unknown_words, words_of
-    from minidiffusion.picturebook.scene import SUBJECTS
-
-    if lost := model.tokenizer.dropped(text, model.context_length):
-        yield f"I read only the beginning of a text as long as this; lost is: {quoted(lost)}."
-    if model.clip is None:  # Stable Diffusion, whose words are those of the web
-        return
-    unknown = unknown_words(text, None if of_picturebook else words_of(model.tokenizer))
-    for word, nearest in unknown.items():
-        if nearest:
-            yield f"I do not know {quoted(word)}; the nearest words that I know: {', '.join(nearest)}."
-    strange = ", ".join(quoted(word) for word, nearest in unknown.items() if not nearest)
-    if strange:
-        yield f"I do not know {strange}" + (f"; what I can draw: {', '.join(SUBJECTS)}." if of_picturebook else ".")
 
 
 def quoted(text: str) -> str:
@@ -224,31 +107,17 @@ def evaluate(arguments: Sequence[str]) -> None:
     print(evaluate(parse(EvaluateConfig, "evaluate", arguments)).table())
 
 
-def flags(arguments: Sequence[str]) -> None:
-    from minidiffusion.imagine.prompt import flags_help
-
-    print(flags_help())
-
-
-def clip(arguments: Sequence[str]) -> None:
-    from minidiffusion import cli_clip
-
-    cli_clip.clip(arguments)
+def elsewhere(module: str, name: str) -> Callable[[Sequence[str]], None]:
+    r"""The command of that name in another module, which is imported when it is needed."""
+    return lambda arguments: getattr(import_module(f"minidiffusion.{module}"), name)(arguments)
 
 
-def search(arguments: Sequence[str]) -> None:
-    from minidiffusion import cli_clip
-
-    cli_clip.search(arguments)
-
-
+DRAW = ("imagine", "vary", "repaint", "zoom", "pan", "blend", "again", "describe", "shorten", "flags")
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
-    "imagine": imagine,
-    "flags": flags,
+    **{name: elsewhere("cli_draw", name) for name in DRAW},
     "train": train,
     "evaluate": evaluate,
-    "clip": clip,
-    "search": search,
+    **{name: elsewhere("cli_clip", name) for name in ("clip", "search")},
 }
 
 

@@ -111,7 +111,7 @@ def zoom(
     width, height = picture.image.size
     small = picture.image.resize((round(width / factor), round(height / factor)), PIL.Image.Resampling.LANCZOS)
     corner = ((width - small.width) // 2, (height - small.height) // 2)
-    canvas, mask = extend(small, (width, height), corner)
+    canvas, mask = extend(small, (width, height), corner, seam(model))
     x = fill(model, prompt, seeds, how, canvas, mask)
     return finished(model, "zoom", prompt, seeds, how, x, {"factor": factor}, [picture])
 
@@ -136,9 +136,14 @@ def pan(
         grow = abs(d) * model.size_step * max(1, round(side / 2 / model.size_step))
         size.append(min(side + grow, max(side, 2 * other)))
         corner.append(grow if d < 0 else size[-1] - grow - side)  # the new strip is always as wide as it should be
-    canvas, mask = extend(picture.image, tuple(size), tuple(corner))
+    canvas, mask = extend(picture.image, (size[0], size[1]), (corner[0], corner[1]), seam(model))
     x = fill(model, prompt, seeds, how, canvas, mask)
     return finished(model, "pan", prompt, seeds, how, x, {"direction": direction}, [picture])
+
+
+def seam(model: TextToImage) -> int:
+    r"""How many pixels at the edge of a picture that grows there are drawn anew, so that it does not show."""
+    return model.vae.config.downsampling // 2
 
 
 PANS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}

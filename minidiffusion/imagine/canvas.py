@@ -19,16 +19,18 @@ def to_tensor(image: PIL.Image.Image) -> Float[Tensor, "1 3 h w"]:
 
 
 def extend(
-    image: PIL.Image.Image, size: tuple[int, int], corner: tuple[int, int]
+    image: PIL.Image.Image, size: tuple[int, int], corner: tuple[int, int], margin: int = 0
 ) -> tuple[PIL.Image.Image, PIL.Image.Image]:
     r"""A canvas with the image at the corner, and a mask that is white where the canvas is not covered.
 
-    There the canvas repeats the image's edge, so that the encoder, which looks around, sees nothing strange.
+    There the canvas repeats the image's edge, so that the encoder, which looks around, sees nothing strange. Where the
+    canvas goes on beyond the image, its outermost `margin` pixels are not kept either: no seam, and no frame.
     """
     inside, nearest = [], []
     for whole, part, start in zip(size, image.size, corner, strict=True):
         place = np.arange(whole) - start
-        inside.append((place >= 0) & (place < part))
+        first, last = margin * (start > 0), part - 1 - margin * (start + part < whole)
+        inside.append((place >= first) & (place <= last))
         nearest.append(place.clip(0, part - 1))
     canvas = np.asarray(image.convert("RGB"))[nearest[1]][:, nearest[0]]
     covered = inside[1][:, None] & inside[0][None, :]
@@ -45,8 +47,10 @@ def unpack(packed: list[Any]) -> PIL.Image.Image:
     r"""The mask. Raises ValueError if it is none."""
     try:
         width, height, text = packed
-        data = zlib.decompressobj().decompress(base64.b64decode(text), MAX_SIZE**2)
-        bits = np.unpackbits(np.frombuffer(data, np.uint8), count=width * height)
+        if not (0 < width <= MAX_SIZE and 0 < height <= MAX_SIZE):
+            raise ValueError(f"it is {width} x {height}")
+        data = zlib.decompressobj().decompress(base64.b64decode(text, validate=True), MAX_SIZE**2)
+        bits = np.unpackbits(np.frombuffer(data, np.uint8))[: width * height]
         return PIL.Image.fromarray(bits.reshape(height, width).astype(bool))
     except (TypeError, ValueError, zlib.error) as error:
         raise ValueError(f"The mask of the record is damaged: {error}") from error

@@ -144,9 +144,10 @@ def test_masks_that_mask_nothing_are_refused(model, picture):
 
 
 def test_zooming_out_keeps_the_picture_in_the_middle(model, picture):
-    (far,) = zoom(model, picture, [1], 2.0, how=QUICK)
-    small = np.asarray(picture.image.resize((8, 8), PIL.Image.Resampling.LANCZOS))
-    assert far.image.size == (16, 16) and (np.asarray(far.image)[4:12, 4:12] == small).all()
+    (far,) = zoom(model, picture, [1], 4 / 3, how=QUICK)
+    small = np.asarray(picture.image.resize((12, 12), PIL.Image.Resampling.LANCZOS))
+    assert far.image.size == (16, 16) and (pixels(far)[6:10, 6:10] == small[4:8, 4:8]).all()
+    assert (pixels(far)[2:14, 2:14] != small).any()  # at its edge, four pixels are drawn anew
     for factor in (1.0, 4.1, float("nan")):
         with pytest.raises(ValueError, match=r"1\.1 to 4"):
             zoom(model, picture, [1], factor)
@@ -158,12 +159,14 @@ def test_panning_grows_the_picture_and_then_moves_the_window(model, picture, dir
     across = direction in ("left", "right")
     assert wider.image.size == ((32, 16) if across else (16, 32))
     x, y = at
-    assert (pixels(wider)[y : y + 16, x : x + 16] == pixels(picture)).all()
+    same = (pixels(wider)[y : y + 16, x : x + 16] == pixels(picture)).all(axis=2)
+    seam = {"right": same[:, 12:], "left": same[:, :4], "down": same[12:], "up": same[:4]}[direction]
+    assert same.sum() - seam.sum() == 16 * 12 and not seam.all()  # only four pixels at the seam are drawn anew
     (moved,) = pan(model, wider, [1], direction, how=QUICK)
     assert moved.image.size == wider.image.size  # 2:1 already: what is new pushes out what is old
     old, new = pixels(wider), pixels(moved)
-    kept = {"right": (old[:, 16:], new[:, :16]), "left": (old[:, :16], new[:, 16:]),
-            "down": (old[16:], new[:16]), "up": (old[:16], new[16:])}[direction]  # fmt: skip
+    kept = {"right": (old[:, 16:28], new[:, :12]), "left": (old[:, 4:16], new[:, 20:]),
+            "down": (old[16:28], new[:12]), "up": (old[4:16], new[20:])}[direction]  # fmt: skip
     assert (kept[0] == kept[1]).all()
     with pytest.raises(ValueError, match="valid are left, right, up, down"):
         pan(model, picture, [1], "north")

@@ -37,6 +37,13 @@ def test_a_canvas_is_the_image_at_its_place_with_its_edges_drawn_out(size, corne
             assert (canvas[row, column] == pixels[min(max(y, 0), 3), min(max(x, 0), 5)]).all()
 
 
+def test_where_the_canvas_goes_on_the_margin_is_not_kept():
+    _, mask = extend(colours(6, 4), (9, 4), (0, 0), margin=2)  # it goes on to the right only
+    assert (np.asarray(mask) == np.array([[0, 0, 0, 0, 1, 1, 1, 1, 1]])).all()
+    _, mask = extend(colours(6, 4), (8, 6), (1, 1), margin=1)
+    assert (~np.asarray(mask)).sum() == 4 * 2 and not np.asarray(mask)[2:4, 2:6].any()
+
+
 def test_a_mask_becomes_text_and_a_mask_again():
     for width, height in ((64, 64), (7, 3), (1, 1)):
         mask = PIL.Image.fromarray(np.random.default_rng(1).random((height, width)) < 0.5)
@@ -48,14 +55,14 @@ def test_a_mask_becomes_text_and_a_mask_again():
 @pytest.mark.parametrize(
     "packed",
     [
-        [],
+        [4, 4],
         [4, 4, "no base 64!"],
         [4, 4, base64.b64encode(b"not compressed").decode()],
-        [4, 4, base64.b64encode(zlib.compress(b"\0")).decode()],
         [4, "4", base64.b64encode(zlib.compress(b"\0\0")).decode()],
         [-4, -4, base64.b64encode(zlib.compress(b"\0\0")).decode()],
         [10**6, 10**6, base64.b64encode(zlib.compress(bytes(10**7))).decode()],
-        "mask",
+        [4, 4, base64.b64encode(zlib.compress(b"\0")).decode()],
+        [0, 4, base64.b64encode(zlib.compress(b"\0")).decode()],
     ],
 )
 def test_what_is_no_mask_is_refused(packed):

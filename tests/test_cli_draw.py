@@ -1,0 +1,118 @@
+r"""The commands of the studio, from the command line, with tiny weights."""
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from minidiffusion import cli
+from minidiffusion.imagine import Record
+from minidiffusion.imagine.grid import read_record
+from tests.tiny import tiny_weights
+
+QUICK = ("--n", "2", "--steps", "3", "--seed", "5")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tiny_weights(tmp_path_factory.mktemp("weights"))
+
+
+@pytest.fixture
+def run(folder, tmp_path, monkeypatch, capsys):
+    r"""run(command, arguments, ...) -> (status, output, errors), in an empty folder with the picture house-1.png."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("minidiffusion.cli_draw.SECONDS_IN_SILENCE", 1000)  # however busy the machine
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        status = cli.main([*arguments, "--weights", str(folder)])
+        return status, *capsys.readouterr()
+
+    run("imagine", "a red house by the sea", *QUICK, "--out", "house.png")
+    return run
+
+
+def image(name: str) -> np.ndarray:
+    with PIL.Image.open(name) as opened:
+        return np.array(opened.convert("RGB"))
+
+
+def refused(result: tuple[int, str, str], *words: str) -> bool:
+    status, out, err = result
+    return status == 2 and out == "" and len(err.splitlines()) == 1 and all(word in err for word in words)
+
+
+@pytest.mark.parametrize(
+    ("command", "size", "prompt"),
+    [
+        (("vary", "house-1.png"), (16, 16), "a red house by the sea"),
+        (("vary", "house-1.png", "--strength", "0.4", "--prompt", "a small blue cat"), (16, 16), "a small blue cat"),
+        (("zoom", "house-1.png", "--factor", "1.3"), (16, 16), "a red house by the sea"),
+        (("pan", "house-1.png", "up"), (16, 32), "a red house by the sea"),
+        (("blend", "house-1.png", "house-2.png", "house-1.png"), (16, 16), ""),
+    ],
+)
+def test_each_action_writes_a_sheet_whose_pictures_can_be_made_again(run, command, size, prompt):
+    status, out, err = run(*command, *QUICK, "--out", "new.png")
+    assert (status, err) == (0, "") and f"2 pictures of {size[0]} x {size[1]}" in out
+    record = Record.from_dict(read_record("new-2.png"))
+    assert (record.action, record.seed, record.prompt) == (command[0], 6, prompt)
+    assert run("again", "new-2.png") == (0, "again.png\n", "")
+    assert (image("again.png") == image("new-2.png")).all()
+    assert read_record("again.png") == read_record("new-2.png")
+
+
+def test_a_region_is_painted_anew_and_the_rest_is_kept(run):
+    mask = PIL.Image.new("L", (16, 16), 0)
+    mask.paste(200, (0, 0, 8, 16))  # nearly white counts as white
+    mask.save("mask.png")
+    assert run("repaint", "house-1.png", "--mask", "mask.png", *QUICK, "--out", "new.png")[0] == 0
+    assert (image("new-1.png")[:, 8:] == image("house-1.png")[:, 8:]).all()
+    assert (image("new-1.png")[:, :8] != image("house-1.png")[:, :8]).any()
+    PIL.Image.new("L", (16, 8), 255).save("small.png")
+    assert refused(run("repaint", "house-1.png", "--mask", "small.png", *QUICK), "as large as the picture")
+
+
+def test_a_picture_from_elsewhere_has_no_prompt_and_must_be_brought_along(run):
+    values = np.random.default_rng(0).integers(0, 256, (16, 32, 3), dtype=np.uint8)
+    PIL.Image.fromarray(values).save("photo.bmp")
+    status, out, err = run("vary", "photo.bmp", *QUICK, "--out", "new.png")
+    assert status == 0 and "prompt is empty" in err and "32 x 16" in out
+    assert refused(run("again", "new-1.png"), "from elsewhere, which is missing")
+    assert run("again", "new-1.png", "--source", "photo.bmp")[0] == 0
+    assert (image("again.png") == image("new-1.png")).all()
+
+
+def test_words_for_a_picture_and_the_weight_of_words(run):
+    status, out, _ = run("describe", "house-1.png")
+    assert status == 0 and 1 <= len(out.splitlines()) <= 3 and out.isascii()
+    assert not run("describe", "house-1.png", "--language", "zh")[1].isascii()
+    lines = run("shorten", "a red house")[1].splitlines()
+    assert [line.split()[-1] for line in lines] == ["a", "red", "house"]
+    assert max(line.count("#") for line in lines) == 20
+    assert run("shorten", "")[:2] == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (("vary", "missing.png"), "missing.png"),
+        (("vary", "house-1.png", "--strength", "2"), "valid are 0 to 1"),
+        (("zoom", "house-1.png", "--factor", "9"), "1.1 to 4"),
+        (("pan", "house-1.png", "north"), "valid are left, right, up, down"),
+        (("blend", "house-1.png"), "valid are 2 to 5"),
+        (("again", "house.png"), "record"),
+        (("again", "notes.txt"), "notes.txt"),
+        (("describe", "notes.txt"), "notes.txt"),
+        (("describe", "house-1.png", "--language", "fr"), "'fr'"),
+        (("vary", "house-1.png", "--prompt", "a --sead 3"), "did you mean --seed"),
+        (("vary", "odd.png"), "multiples of 16"),
+        (("vary", "house-1.png", "--out", "new.jpg"), ".png only"),
+        (("again", "house-1.png", "--out", "new.jpg"), ".png only"),
+    ],
+)
+def test_mistakes_get_a_sentence_and_leave_nothing(run, tmp_path, command, words):
+    (tmp_path / "notes.txt").write_text("no picture")
+    PIL.Image.new("RGB", (17, 16), "red").save("odd.png")
+    before = sorted(tmp_path.rglob("*"))
+    assert refused(run(*command), words)
+    assert sorted(tmp_path.rglob("*")) == before
