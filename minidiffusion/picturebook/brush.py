@@ -1,12 +1,14 @@
 r"""The brush: every stroke of every picture goes through it, and the style decides what the stroke looks like.
 
 It paints on a canvas four times as wide as the picture, which is averaged down afterwards: that is the antialiasing.
-Points are in picture units (64 wide, y down) until `stand` moves the origin to a subject's foot, lets y run up and
-makes 1 the subject's size.
+Points are places in the world (y down; the plain picture shows x and y from 0 to 64) until `stand` moves the origin to
+a subject's foot, lets y run up and makes 1 the subject's size.
 """
 
 import math
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, cached_property
+from random import Random
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,17 +19,63 @@ from minidiffusion.picturebook.palette import Colour, Number, Sky
 if TYPE_CHECKING:
     from minidiffusion.picturebook.styles import Style
 
-SIDE = 64  # pixels
-ZOOM = 4  # canvas pixels to a picture pixel
+SIDE = 64  # of the plain picture: what it shows, every larger one shows too
+HORIZON = 39.0
 
 Points = list[tuple[Number, Number]]
 
 
-class Brush:
-    """Paints shapes on `canvas` in a style, under a sky; `role` says what is being painted (see `styles.widths`)."""
+@dataclass(frozen=True)
+class Sheet:
+    r"""What is painted on: `width` x `height` units of the world, and `scale` pixels to a unit.
 
-    def __init__(self, canvas: Image.Image, style: "Style", sky: Sky):
-        self.canvas, self.style, self.sky = canvas, style, sky
+    Raises ValueError for a shape beyond 1:2 or 2:1, a side that is no multiple of 16, or a scale that is not 1 or 2.
+    """
+
+    width: int = SIDE
+    height: int = SIDE
+    scale: int = 1
+
+    def __post_init__(self) -> None:
+        sides = sorted((self.width, self.height))
+        if sides[0] != SIDE or sides[1] not in range(SIDE, 2 * SIDE + 1, 16):
+            raise ValueError(
+                "one side of a picture is 64 and the other 64, 80, 96, 112 or 128, "
+                f"but width and height were {self.width} and {self.height}."
+            )
+        if self.scale not in (1, 2):
+            raise ValueError(f"the scale of a picture is 1 or 2, but was {self.scale}.")
+
+    @cached_property
+    def zoom(self) -> int:
+        """Canvas pixels to a unit."""
+        return 4 * self.scale
+
+    @cached_property
+    def bottom(self) -> int:
+        """The y of the lower edge: a taller picture shows a little more ground, and far more sky."""
+        return SIDE + (self.height - SIDE) // 8
+
+    @cached_property
+    def top(self) -> int:
+        """The y of the upper edge, 0 or above it."""
+        return self.bottom - self.height
+
+    def size(self, times: int) -> tuple[int, int]:
+        """Width and height in pixels, if a unit is `times` pixels."""
+        return self.width * times, self.height * times
+
+
+class Brush:
+    """Paints shapes on `canvas` in a style, under a sky; `role` says what is being painted (see `styles.widths`).
+
+    The sheet shows the world from x = `left` on; `chance` decides what no plain picture shows.
+    """
+
+    def __init__(self, canvas: Image.Image, sheet: Sheet, left: int, style: "Style", sky: Sky, chance: Random):
+        self.canvas, self.sheet, self.style, self.sky, self.chance = canvas, sheet, style, sky, chance
+        self.left, self.right, self.top, self.bottom = left, left + sheet.width, sheet.top, sheet.bottom
+        self.zoom = sheet.zoom
         self.draw = ImageDraw.Draw(canvas, "RGBA")  # a fourth number in a colour is its opacity
         self.role = "sky"
         self.x, self.y, self.unit, self.flip, self.thick = 0.0, 0.0, 1.0, 1.0, 1.0
@@ -38,9 +86,19 @@ class Brush:
         self.thick = 0.8 + size / 80  # a larger subject has thicker outlines, but not in proportion
 
     def on_canvas(self, points: Points) -> Points:
-        u, v = self.unit * ZOOM, self.unit * ZOOM * self.flip
-        x, y = self.x * ZOOM, self.y * ZOOM
+        u, v = self.unit * self.zoom, self.unit * self.zoom * self.flip
+        x, y = (self.x - self.left) * self.zoom, (self.y - self.top) * self.zoom
         return [(x + px * u, y + py * v) for px, py in points]
+
+    def row(self, first: Number, step: Number) -> range:
+        """The numbers k of those things in a row, `step` apart, that stand between the edges; 0 stands at `first`."""
+        return range(round((self.left - first) / step), round((self.right - first) / step) + 1)
+
+    def beside(self, step: int) -> list[Number]:
+        """Places every `step` or so to the left and right of the middle 64 units: nowhere in a plain picture."""
+        half = step // 2
+        places = [*range(-half, self.left - half, -step), *range(SIDE + half, self.right + half, step)]
+        return [x + self.chance.uniform(-0.2, 0.2) * step for x in places]
 
     def polygon(self, points: Points, colour: Colour) -> None:
         """A shape with everything that the style gives it: what lies under it, its fill, its outline."""
@@ -68,13 +126,13 @@ class Brush:
 
     def stroke(self, points: Points, colour: Colour, width: Number) -> None:
         """A line of its own colour, `width` in the units of the points."""
-        fill, wide = self.style.stroke(colour, self.role), max(2, round(width * self.unit * ZOOM))
+        fill, wide = self.style.stroke(colour, self.role), self._pixels(max(0.5, width * self.unit))
         self.draw.line(self.on_canvas(points), fill=rgba(fill), width=wide, joint="curve")
 
     def tube(self, points: Points, colour: Colour, width: Number) -> None:
         """A thick line with the style's outline on both sides."""
         line = self.style.line(colour, self.role)
-        wide = round(width * self.unit * ZOOM)
+        wide = self._pixels(width * self.unit)
         if line is not None:
             self.draw.line(self.on_canvas(points), fill=rgba(line), width=wide + 2 * self._width(), joint="curve")
         self.draw.line(self.on_canvas(points), fill=rgba(self.style.fill(colour, self.role)), width=wide, joint="curve")
@@ -100,14 +158,18 @@ class Brush:
             self.draw.polygon(pane, fill=rgba(self.style.fill((66, 84, 118), self.role)))
 
     def glow(self, x: Number, y: Number, radius: Number, colour: Colour, opacity: Number) -> None:
-        """Soft light around (x, y), in picture units, fading out at `radius`."""
-        r = round(radius * ZOOM)
-        left, top = round(x * ZOOM) - r, round(y * ZOOM) - r
+        """Soft light around (x, y), a place in the world, fading out at `radius`."""
+        r = round(radius * self.zoom)
+        left, top = round((x - self.left) * self.zoom) - r, round((y - self.top) * self.zoom) - r
         mask = halo(r, round(opacity * 100))
         self.canvas.paste(rgba(colour)[:3], (left, top, left + 2 * r, top + 2 * r), mask)
 
     def _width(self) -> int:
-        return max(1, round(self.style.width[self.role] * self.thick * ZOOM))
+        return self._pixels(max(0.25, self.style.width[self.role] * self.thick))
+
+    def _pixels(self, width: Number) -> int:
+        """A line's width on the canvas: rounded as at scale 1, so that larger pictures have the same lines."""
+        return round(4 * width) * self.sheet.scale
 
 
 @cache

@@ -10,6 +10,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import astuple
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -21,6 +22,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from minidiffusion.picturebook import captions
+from minidiffusion.picturebook.brush import SIDE, Sheet
 from minidiffusion.picturebook.captions import caption
 from minidiffusion.picturebook.draw import render, render_pages
 from minidiffusion.picturebook.scene import SPLITS, Scene, scene_of_page
@@ -31,12 +33,23 @@ CHUNK = 500  # pictures a task
 class PictureBook:
     r"""n pictures of the given split ("seen", "held_out" or "all"), with their scenes, labels and captions.
 
-    With `cache` the pictures are rendered once and kept (in MINIDIFFUSION_CACHE, else ~/.cache/minidiffusion, 12 kB a
-    picture); without it they are rendered whenever asked for. `workers` processes render, by default one a core.
-    Raises ValueError if n < 1, for a negative seed, or for an unknown split.
+    `width`, `height` and `scale` are those of `render`: other shapes show the same scenes. With `cache` the pictures
+    are rendered once and kept (in MINIDIFFUSION_CACHE, else ~/.cache/minidiffusion, 12 kB a picture of 64 x 64);
+    without it they are rendered whenever asked for. `workers` processes render, by default one a core.
+    Raises ValueError if n < 1, for a negative seed, an unknown split, or a shape that `Sheet` does not have.
     """
 
-    def __init__(self, n: int, seed: int = 0, split: str = "seen", cache: bool = True, workers: int | None = None):
+    def __init__(
+        self,
+        n: int,
+        seed: int = 0,
+        split: str = "seen",
+        cache: bool = True,
+        workers: int | None = None,
+        width: int = SIDE,
+        height: int = SIDE,
+        scale: int = 1,
+    ):
         if n < 1:
             raise ValueError(f"a picture book needs at least 1 picture, but n was {n}.")
         if seed < 0:
@@ -44,6 +57,7 @@ class PictureBook:
         if split not in SPLITS:
             raise ValueError(f"split {split!r} is unknown; choose one of: {', '.join(SPLITS)}.")
         self.n, self.seed, self.split = n, seed, split
+        self.sheet = Sheet(width, height, scale)
         self.labels: Int[Tensor, "n 7"] = torch.tensor([self.scene(i).labels for i in range(n)])
         self._rendered = np.load(self._cached(workers), mmap_mode="r") if cache else None
 
@@ -56,10 +70,10 @@ class PictureBook:
             raise IndexError(f"page {i} is not in a picture book of {self.n} pages.")
         return scene_of_page(i, self.seed, self.split)
 
-    def pictures(self, indices: Int[Tensor, " b"]) -> Float[Tensor, "b 3 64 64"]:
+    def pictures(self, indices: Int[Tensor, " b"]) -> Float[Tensor, "b 3 h w"]:
         """The pictures, float32 in [-1, 1]."""
         if self._rendered is None:
-            pages = np.stack([render(self.scene(i)) for i in indices.tolist()])
+            pages = np.stack([render(self.scene(i), *astuple(self.sheet)) for i in indices.tolist()])
         else:
             pages = self._rendered[indices.numpy()]
         return torch.from_numpy(pages).permute(0, 3, 1, 2).float() / 127.5 - 1
@@ -72,14 +86,16 @@ class PictureBook:
     def _cached(self, workers: int | None) -> Path:
         """The file of rendered pictures; made under another name and renamed when complete, so never half there."""
         folder = Path(os.environ.get("MINIDIFFUSION_CACHE") or Path.home() / ".cache" / "minidiffusion")
-        path = folder / f"picturebook-{source_hash()}-{self.split}-{self.seed}-{self.n}.npy"
+        shape = "" if self.sheet == Sheet() else "-{}x{}x{}".format(*astuple(self.sheet))
+        path = folder / f"picturebook-{source_hash()}-{self.split}-{self.seed}-{self.n}{shape}.npy"
         if path.exists():
             return path
         folder.mkdir(parents=True, exist_ok=True)
         handle, draft = tempfile.mkstemp(dir=folder, prefix=f"{path.stem}-", suffix=".part")
         os.close(handle)
         try:
-            pages = np.lib.format.open_memmap(draft, mode="w+", dtype=np.uint8, shape=(self.n, 64, 64, 3))
+            width, height = self.sheet.size(self.sheet.scale)
+            pages = np.lib.format.open_memmap(draft, mode="w+", dtype=np.uint8, shape=(self.n, height, width, 3))
             with tqdm(total=self.n, desc="rendering the picture book", unit=" pictures") as bar:
                 for start, chunk in self._chunks(workers):
                     pages[start : start + len(chunk)] = chunk
@@ -94,7 +110,7 @@ class PictureBook:
         """Every chunk of pictures, in order, with the number of its first page."""
         starts = range(0, self.n, CHUNK)
         chunks = [range(start, min(start + CHUNK, self.n)) for start in starts]
-        task = partial(render_pages, seed=self.seed, split=self.split)
+        task = partial(render_pages, seed=self.seed, split=self.split, sheet=self.sheet)
         workers = min(workers or os.cpu_count() or 1, len(chunks))
         if workers == 1:
             yield from zip(starts, map(task, chunks), strict=True)

@@ -1,31 +1,36 @@
 r"""From a scene to its picture: sky, land, subject, weather, reflection, style."""
 
+from dataclasses import astuple
 from random import Random
 
 import numpy as np
 from PIL import Image
 
-from minidiffusion.picturebook.brush import SIDE, Brush
+from minidiffusion.picturebook.brush import SIDE, Brush, Sheet
 from minidiffusion.picturebook.palette import COLOURS, SKIES, lit
 from minidiffusion.picturebook.places import PLACES, Spot, light_on, shadow
 from minidiffusion.picturebook.scene import Scene, scene_of_page
-from minidiffusion.picturebook.skies import AURORAS, PAINT, raindrops, sheet
-from minidiffusion.picturebook.styles import STYLES
+from minidiffusion.picturebook.skies import AURORAS, PAINT, empty_sky, raindrops
+from minidiffusion.picturebook.styles import hand
 from minidiffusion.picturebook.subjects import LAMPS, SNOW_CAPS, SUBJECTS
 
 X = {"left": 18.0, "centre": 32.0, "right": 46.0}
 SIZE = {"small": (18.5, 51.0), "large": (31.5, 56.0)}  # its height, and where its foot is
-RIPPLE = np.round(1.2 * np.sin(np.arange(SIDE) * 1.9)).astype(int)
 
 
-def render(scene: Scene) -> np.ndarray:
-    r"""The picture of a scene, uint8 of shape (64, 64, 3); the same scene gives the same picture, always.
+def render(scene: Scene, width: int = SIDE, height: int = SIDE, scale: int = 1) -> np.ndarray:
+    r"""The picture of a scene, uint8 (scale * height, scale * width, 3); the same call gives the same one, always.
 
     Position, weather and terrain have random numbers of their own: the same seed means the same clouds over every place
     and the same hills at every hour.
+
+    A wider or taller picture shows more of the world around the plain 64 x 64 one, with the subject as far to the left
+    or right in proportion; `scale` 2 is the same picture in twice as many pixels each way. Raises ValueError for a
+    shape that `Sheet` does not have.
     """
+    sheet = Sheet(width, height, scale)
     position, weather, terrain = (Random(3 * scene.seed + k) for k in range(3))
-    style, sky = STYLES[scene.style], SKIES[scene.sky]
+    style, sky = hand(scene.style, sheet), SKIES[scene.sky]
     size, foot = SIZE[scene.size]
     if scene.place == "sea":
         foot -= 2.5
@@ -33,15 +38,17 @@ def render(scene: Scene) -> np.ndarray:
     lamp = {"left": 51, "right": 13, "centre": position.choice((12, 52))}[scene.side] + position.uniform(-2, 2)
     spot = Spot(scene.subject, x, y, size, lamp)
 
-    brush = Brush(sheet(scene.style, scene.sky, scene.seed % AURORAS).copy(), style, sky)
+    left = -2 * round((width - SIDE) * X[scene.side] / SIDE / 2)  # even, for the squares of pixel art
+    canvas = empty_sky(sheet, left, scene.style, scene.sky, scene.seed % AURORAS)
+    brush = Brush(canvas, sheet, left, style, sky, Random(f"beyond {scene.seed}"))
     PAINT[scene.sky](brush, weather, lamp)
     PLACES[scene.place](brush, light_on(scene.place, sky), terrain, spot)
     if scene.place != "sea" and scene.subject != "boat":
         shadow(brush, spot, (spot.x - lamp) * 0.5 if scene.sky == "sunset" else 0)
 
     if sky.lamps_lit and scene.subject in LAMPS:
-        height, reach = LAMPS[scene.subject]
-        brush.glow(spot.x, spot.y - height * size, reach * size, (255, 206, 110), 0.45)
+        above, reach = LAMPS[scene.subject]
+        brush.glow(spot.x, spot.y - above * size, reach * size, (255, 206, 110), 0.45)
     brush.role = "subject"
     floating = size * (0.28 if scene.size == "small" else 0.16) if scene.subject == "balloon" else 0
     brush.stand(spot.x, spot.y - floating, size)
@@ -52,17 +59,20 @@ def render(scene: Scene) -> np.ndarray:
     if scene.sky == "rain":
         raindrops(brush)
 
-    picture = np.asarray(brush.canvas.resize((SIDE, SIDE), Image.Resampling.BILINEAR))
+    picture = np.asarray(brush.canvas.resize(sheet.size(scale), Image.Resampling.BILINEAR))
     if scene.place == "sea":
-        picture = reflect(picture, round(spot.y + (0.5 if scene.subject == "boat" else 2.2)))
+        waterline = round(spot.y + (0.5 if scene.subject == "boat" else 2.2))
+        picture = reflect(picture, scale * (waterline - sheet.top), scale)
     return np.clip(style.finish(picture) + 0.5, 0, 255).astype(np.uint8)
 
 
-def reflect(picture: np.ndarray, waterline: int) -> np.ndarray:
+def reflect(picture: np.ndarray, waterline: int, scale: int) -> np.ndarray:
     """The picture with everything above the waterline mirrored, rippling and fading, in the water below it."""
-    depth = np.arange(SIDE - waterline)
+    height, width = picture.shape[:2]
+    depth = np.arange(height - waterline)
     rows = waterline - 1 - depth
-    columns = np.clip(np.arange(SIDE)[None, :] + RIPPLE[depth][:, None], 0, SIDE - 1)
+    ripple = np.round(1.2 * np.sin(depth // scale * 1.9)).astype(int) * scale
+    columns = np.clip(np.arange(width) + ripple[:, None], 0, width - 1)
     mirrored = picture[rows[:, None], columns].astype(np.float32)
     strength = np.linspace(0.55, 0.25, len(depth), dtype=np.float32)[:, None, None]
     result = picture.copy()
@@ -70,6 +80,6 @@ def reflect(picture: np.ndarray, waterline: int) -> np.ndarray:
     return result
 
 
-def render_pages(pages: range, seed: int, split: str) -> np.ndarray:
-    """Some pages of the picture book of this seed and split, uint8 (pages, 64, 64, 3): a task for one process."""
-    return np.stack([render(scene_of_page(i, seed, split)) for i in pages])
+def render_pages(pages: range, seed: int, split: str, sheet: Sheet) -> np.ndarray:
+    """Some pages of the picture book of this seed and split, uint8 (pages, h, w, 3): a task for one process."""
+    return np.stack([render(scene_of_page(i, seed, split), *astuple(sheet)) for i in pages])

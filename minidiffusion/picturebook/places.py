@@ -1,14 +1,16 @@
-r"""The five places: the land in three distances, and what lets any subject stand there."""
+r"""The five places: the land in three distances, and what lets any subject stand there.
+
+A larger picture shows the plain picture's world and more of it: what stands in the middle 64 units stays there, the
+hills go on in the same waves, and things `beside` the middle join in.
+"""
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-from minidiffusion.picturebook.brush import SIDE, Brush, Points
+from minidiffusion.picturebook.brush import HORIZON, SIDE, Brush, Points
 from minidiffusion.picturebook.palette import LANDS, Colour, Land, Number, Sky, dark, light, lit, mix
-
-HORIZON = 39.0
 
 
 @dataclass(frozen=True)
@@ -32,25 +34,26 @@ def light_on(place: str, sky: Sky) -> Land:
     )
 
 
-def ridge(rng: Random, height: Number, swell: Number, waves: Number) -> Points:
+def ridge(b: Brush, rng: Random, height: Number, swell: Number, waves: Number) -> Points:
     """The run of a hill from edge to edge: a long wave and half as high a short one, where the seed puts them."""
-    a, b = rng.uniform(0, 6.28), rng.uniform(0, 6.28)
+    long, short = rng.uniform(0, 6.28), rng.uniform(0, 6.28)
     turn = waves * 6.28 / SIDE
     tops = [
-        (x, height - swell * (math.sin(a + turn * x) + 0.5 * math.sin(b + 1.9 * turn * x)))
-        for x in range(-4, SIDE + 5, 4)
+        (x, height - swell * (math.sin(long + turn * x) + 0.5 * math.sin(short + 1.9 * turn * x)))
+        for x in range(b.left // 4 * 4 - 4, b.right + 5, 4)
     ]
-    return [*tops, (SIDE + 4, SIDE + 4), (-4, SIDE + 4)]
+    return [*tops, (b.right + 4, b.bottom + 4), (b.left - 4, b.bottom + 4)]
 
 
-def below(y: Number) -> Points:
+def below(b: Brush, y: Number) -> Points:
     """All of the picture below a level line."""
-    return [(-4, y), (SIDE + 4, y), (SIDE + 4, SIDE + 4), (-4, SIDE + 4)]
+    left, right, bottom = b.left - 4, b.right + 4, b.bottom + 4
+    return [(left, y), (right, y), (right, bottom), (left, bottom)]
 
 
 def foreground(b: Brush, rng: Random, colour: Colour) -> None:
     """A last soft swell of the ground along the lower edge."""
-    b.plain(ridge(rng, 60.0, 1.6, 0.55), colour)
+    b.plain(ridge(b, rng, 60.0, 1.6, 0.55), colour)
 
 
 def pine(b: Brush, x: Number, y: Number, h: Number, colour: Colour) -> None:
@@ -71,14 +74,17 @@ def shadow(b: Brush, spot: Spot, lean: Number) -> None:
 
 def meadow(b: Brush, land: Land, rng: Random, spot: Spot) -> None:
     b.role = "far"
-    b.polygon(ridge(rng, HORIZON - 4, 2.6, 0.9), land.far)
-    b.polygon(ridge(rng, HORIZON + 2, 1.8, 0.7), land.mid)
+    b.polygon(ridge(b, rng, HORIZON - 4, 2.6, 0.9), land.far)
+    b.polygon(ridge(b, rng, HORIZON + 2, 1.8, 0.7), land.mid)
     b.role = "near"
-    b.polygon(ridge(rng, HORIZON + 8, 0.8, 0.6), land.near)
+    b.polygon(ridge(b, rng, HORIZON + 8, 0.8, 0.6), land.near)
     foreground(b, rng, dark(land.near, 0.86))
     side = -1 if spot.x > 32 else 1
     for dx, dy, petal in ((20, 9, (255, 250, 236)), (25, 5, (255, 226, 110)), (14, 12, (255, 226, 110))):
         b.spot(32 + side * dx, 48 + dy, 1.0, 1.0, lit(petal, b.sky.glow))
+    for k, x in enumerate(b.beside(12)):
+        petal = ((255, 250, 236), (255, 226, 110))[k % 2]
+        b.spot(x, b.chance.uniform(52, 61), 1.0, 1.0, lit(petal, b.sky.glow))
     if spot.subject == "boat":
         pond(b, spot)
 
@@ -89,10 +95,12 @@ def sea(b: Brush, land: Land, rng: Random, spot: Spot) -> None:
     x = 50 - spot.x / 2 + rng.uniform(-6, 6)
     island = [(-17, 1), (-8, -3.5), (0, -2), (6, -5), (17, 1)]
     b.polygon([(x + dx, HORIZON + dy) for dx, dy in island], land.far)
+    for x in b.beside(56):
+        b.polygon([(x - 0.5 * dx, HORIZON + 0.6 * dy) for dx, dy in island], land.far)
     b.role = "near"
-    b.polygon(below(HORIZON), far)
+    b.polygon(below(b, HORIZON), far)
     for k in range(1, 9):
-        b.plain(below(HORIZON + 3 * k), mix(far, near, k / 8))
+        b.plain(below(b, HORIZON + 3 * k), mix(far, near, k / 8))
     if b.sky.casts_glitter:
         x = spot.lamp
         for k, w in enumerate((7, 4.5, 6, 3.5, 5, 3)):
@@ -107,37 +115,51 @@ def sea(b: Brush, land: Land, rng: Random, spot: Spot) -> None:
 def desert(b: Brush, land: Land, rng: Random, spot: Spot) -> None:
     b.role = "far"
     x = 46 - spot.x / 2 + rng.uniform(-5, 5)
-    for dx, w, h in ((0, 9, 9), (17, 6, 6)):
+    mesas = [(x, 9, 9), (x + 17, 6, 6), *((x, b.chance.uniform(6, 9), b.chance.uniform(4, 9)) for x in b.beside(28))]
+    for x, w, h in mesas:
         mesa = [(-w, 4), (-0.6 * w, -h), (0.6 * w, -h), (w, 4)]
-        b.polygon([(x + dx + px, HORIZON + py) for px, py in mesa], land.far)
-    b.polygon(ridge(rng, HORIZON + 1, 1.6, 0.8), land.mid)
+        b.polygon([(x + px, HORIZON + py) for px, py in mesa], land.far)
+    b.polygon(ridge(b, rng, HORIZON + 1, 1.6, 0.8), land.mid)
     b.role = "near"
-    b.polygon(ridge(rng, HORIZON + 8, 1.4, 0.5), land.near)
+    b.polygon(ridge(b, rng, HORIZON + 8, 1.4, 0.5), land.near)
     foreground(b, rng, mix(land.near, land.mid, 0.55))
-    x = 56 if spot.x < 33 else 8
-    green = lit((66, 132, 78), mix(b.sky.light, (1, 1, 1), 0.2))
-    for dx, low, high in ((0, 54, 43), (-3, 50, 46), (3, 49, 45)):
-        b.plain([(x + dx - 1, low), (x + dx - 1, high), (x + dx + 1, high), (x + dx + 1, low)], green)
-    b.plain([(x - 4, 50), (x + 4, 50), (x + 4, 48.4), (x - 4, 48.4)], green)
+    cactus(b, 56 if spot.x < 33 else 8, 54, 1)
+    for x in b.beside(36):
+        cactus(b, x, b.chance.uniform(50, 57), b.chance.choice((-0.8, 0.9)))
     if spot.subject == "boat":
         pond(b, spot)
+
+
+def cactus(b: Brush, x: Number, y: Number, size: Number) -> None:
+    """Its foot is at (x, y); if `size` is negative its other arm is the higher one."""
+    green, tall = lit((66, 132, 78), mix(b.sky.light, (1, 1, 1), 0.2)), abs(size)
+    for left, low, right, high in ((-1, 0, 1, 11), (-4, 4, -2, 8), (2, 5, 4, 9), (-4, 4, 4, 5.6)):
+        left, right, low, high = x + left * size, x + right * size, y - low * tall, y - high * tall
+        b.plain([(left, low), (left, high), (right, high), (right, low)], green)
 
 
 def snow(b: Brush, land: Land, rng: Random, spot: Spot) -> None:
     b.role = "far"
     x = rng.uniform(-6, 6)
-    peaks = [(-4, 38), (10 + x, 25), (22 + x, 35), (33 + x, 28), (44 + x, 36), (56 + x, 24), (70, 37)]
-    b.polygon([*peaks, (SIDE + 4, 50), (-4, 50)], land.far)
-    for px, py in peaks[1::2]:
+    peaks: Points = [(10 + x, 25), (33 + x, 28), (56 + x, 24)]
+    valleys: Points = [(-4, 38), (22 + x, 35), (44 + x, 36), (70, 37)]
+    for px in b.beside(24):
+        peaks.append((px, b.chance.uniform(24, 30)))
+        valleys.append((px + (12 if px > 32 else -12), 36))
+    b.polygon([*sorted(peaks + valleys), (b.right + 4, 50), (b.left - 4, 50)], land.far)
+    for px, py in peaks:
         b.plain([(px, py), (px + 4.2, py + 3.8), (px + 1, py + 3), (px - 1, py + 4.4), (px - 4, py + 3.6)], land.near)
-    b.polygon(ridge(rng, HORIZON + 2, 1.5, 0.8), land.mid)
+    b.polygon(ridge(b, rng, HORIZON + 2, 1.5, 0.8), land.mid)
     b.role = "near"
-    b.polygon(ridge(rng, HORIZON + 8, 1.0, 0.6), land.near)
+    b.polygon(ridge(b, rng, HORIZON + 8, 1.0, 0.6), land.near)
     foreground(b, rng, mix(land.near, land.mid, 0.7))
     x = 56 if spot.x < 33 else 8
-    for dx, dy, h in ((0, 0, 12), (-6 if x > 32 else 6, -3, 8)):
-        pine(b, x + dx, 51 + dy, h, lit((56, 104, 98), mix(b.sky.light, (1, 1, 1), 0.15)))
-        b.plain([(x + dx, 51 + dy - h), (x + dx + 1, 51 + dy - h * 0.74), (x + dx - 1, 51 + dy - h * 0.74)], land.near)
+    green = lit((56, 104, 98), mix(b.sky.light, (1, 1, 1), 0.15))
+    firs = [(x, 51, 12), (x - 6 if x > 32 else x + 6, 48, 8)]
+    firs += [(x, b.chance.uniform(48, 54), b.chance.uniform(7, 12)) for x in b.beside(14)]
+    for x, y, h in firs:
+        pine(b, x, y, h, green)
+        b.plain([(x, y - h), (x + 1, y - h * 0.74), (x - 1, y - h * 0.74)], land.near)
     if spot.subject == "boat":
         pond(b, spot)
 
@@ -145,17 +167,19 @@ def snow(b: Brush, land: Land, rng: Random, spot: Spot) -> None:
 def forest(b: Brush, land: Land, rng: Random, spot: Spot) -> None:
     b.role = "far"
     shift = rng.uniform(-3, 3)
-    for k in range(8):
+    for k in b.row(0, 9.2):
         pine(b, shift + 9.2 * k, 46, 19 + 3 * math.sin(2.4 * k), land.far)
-    b.plain([(-4, 41), (SIDE + 4, 41), (SIDE + 4, 50), (-4, 50)], mix(land.far, b.sky.haze, 0.35), 0.6)
-    for k in range(6):
+    mist: Points = [(b.left - 4, 41), (b.right + 4, 41), (b.right + 4, 50), (b.left - 4, 50)]
+    b.plain(mist, mix(land.far, b.sky.haze, 0.35), 0.6)
+    for k in b.row(5, 11):
         if abs(5 + 11 * k - shift - spot.x) > 3:
             pine(b, 5 + 11 * k - shift, 50, 15 + 3 * math.cos(1.7 * k), land.mid)
     b.role = "near"
-    b.polygon(ridge(rng, HORIZON + 9, 0.8, 0.6), land.near)
+    b.polygon(ridge(b, rng, HORIZON + 9, 0.8, 0.6), land.near)
     foreground(b, rng, dark(land.near, 0.82))
-    x = 61 if spot.x < 33 else 3
-    pine(b, x, 60, 34, dark(land.mid, 0.62))
+    for x in b.beside(40):
+        pine(b, x, 57, b.chance.uniform(20, 28), dark(land.mid, 0.75))
+    pine(b, 61 if spot.x < 33 else 3, 60, 34, dark(land.mid, 0.62))
     if spot.subject == "boat":
         pond(b, spot)
 

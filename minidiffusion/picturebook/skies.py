@@ -1,17 +1,21 @@
-r"""The five skies: the sheet that a picture begins with, painted once for each style, and what moves across it."""
+r"""The five skies: the gradient that a picture begins with, painted once for each style, and what moves across it.
+
+In a tall picture the sky is stretched, but not the things in it: more of them fill the patches `beyond` the plain
+picture, above it and on both sides.
+"""
 
 import math
 from collections.abc import Callable
-from functools import cache
+from functools import lru_cache
+from itertools import product
 from random import Random
 
 import numpy as np
 from PIL import Image
 
-from minidiffusion.picturebook.brush import SIDE, ZOOM, Brush, Points, arc
+from minidiffusion.picturebook.brush import HORIZON, SIDE, Brush, Points, Sheet, arc
 from minidiffusion.picturebook.palette import SKIES, WHITE, Colour, Number, mix
-from minidiffusion.picturebook.places import HORIZON
-from minidiffusion.picturebook.styles import STYLES
+from minidiffusion.picturebook.styles import hand
 
 STARS = ((7, 8), (16, 18), (24, 6), (33, 14), (41, 4), (47, 20), (57, 9), (60, 25), (4, 27), (29, 25))
 CRESCENT = [(6.5 * math.cos(a), 6.5 * math.sin(a)) for a in np.linspace(0.35, 5.05, 18)] + [
@@ -20,22 +24,34 @@ CRESCENT = [(6.5 * math.cos(a), 6.5 * math.sin(a)) for a in np.linspace(0.35, 5.
 AURORAS = 8  # prepared curtains
 
 
-@cache
-def sheet(style: str, sky: str, variant: int) -> Image.Image:
-    """The empty sky on a canvas: a gradient from zenith to horizon, but strips of cut paper, or steps of pixels."""
-    hour, n = SKIES[sky], SIDE * ZOOM
-    x, y = np.meshgrid((np.arange(n) + 0.5) / n, (np.arange(n) + 0.5) / n)
-    t, shade = np.clip(y * SIDE / HORIZON, 0, 1), np.ones_like(x)
+def empty_sky(sheet: Sheet, left: int, style: str, sky: str, variant: int) -> Image.Image:
+    """A canvas with nothing but the sky from x = `left` on."""
+    start = (left + sheet.width - SIDE) * sheet.zoom
+    width, height = sheet.size(sheet.zoom)
+    return whole_sky(sheet, style, sky, variant).crop((start, 0, start + width, height))
+
+
+@lru_cache(maxsize=360)  # five shapes: each has 72, of 0.3 MB at 64 x 64 and of 3 MB at most
+def whole_sky(sheet: Sheet, style: str, sky: str, variant: int) -> Image.Image:
+    """All the sky that a sheet may show: a gradient from zenith to horizon, or strips of cut paper, or steps of pixels.
+
+    A sheet begins at x = 0 or up to width - 64 left of it.
+    """
+    hour, height, margin = SKIES[sky], HORIZON - sheet.top, sheet.width - SIDE
+    columns, rows = (np.arange(n * sheet.zoom) + 0.5 for n in (margin + sheet.width, sheet.height))
+    x, y = np.meshgrid(columns / (SIDE * sheet.zoom) - margin / SIDE, rows / (SIDE * sheet.zoom))  # in 64 units
+    t, shade = np.clip(y * SIDE / height, 0, 1), np.ones_like(x)
     if style == "paper cut":
-        wave = y * SIDE / HORIZON + 0.05 * np.sin(2 * np.pi * x * 1.5 + 1)
-        t = np.clip(np.floor(wave * 4) / 3, 0, 1)
-        shade = 1 - 0.16 * np.exp(-(1 - (wave * 4) % 1) * 6)
+        strips = round(height / 10)
+        wave = y * SIDE / height + 0.2 / strips * np.sin(2 * np.pi * x * 1.5 + 1)
+        t = np.clip(np.floor(wave * strips) / (strips - 1), 0, 1)
+        shade = 1 - 0.16 * np.exp(-(1 - (wave * strips) % 1) * 6)
     elif style == "pixel art":
         t = np.round(t * 6) / 6
-    stops = [STYLES[style].fill(c, "sky") for c in (hour.zenith, hour.middle, hour.horizon)]
+    stops = [hand(style, sheet).fill(c, "sky") for c in (hour.zenith, hour.middle, hour.horizon)]
     picture = np.stack([np.interp(t, (0, 0.55, 1), [stop[k] for stop in stops]) for k in range(3)], axis=-1)
     if sky == "aurora":
-        picture = curtains(picture, x, y, variant)
+        picture = curtains(picture, x * (SIDE / sheet.width), y * (HORIZON / height), variant)
     if style == "watercolor":
         bloom = 0.5 + 0.5 * np.sin(5 * x + 2 * np.sin(6 * y)) * np.sin(7 * y + 1)
         picture += (255 - picture) * (0.14 * bloom)[..., None]
@@ -69,24 +85,42 @@ def shine(b: Brush, shape: Points, x: Number, y: Number, reach: Number, opacity:
     b.role = "sky"
 
 
+def risen(b: Brush, y: Number) -> Number:
+    """The height in this sky of what is at `y` in the plain picture's: as far up in proportion."""
+    return y + b.top * (1 - y / HORIZON)
+
+
+def beyond(b: Brush, wide: int) -> Points:
+    """A place in each patch of sky, `wide` wide and 26 high, that is above or beside the plain picture."""
+    return [
+        (x + b.chance.uniform(-0.3, 0.3) * wide, y + b.chance.uniform(-10, 10))
+        for y in range(13, b.top - 13, -26)
+        for x in range(b.left // wide * wide + wide // 2, b.right + wide // 2, wide)
+        if not (0 < x < SIDE and y > 0)
+    ]
+
+
 def day(b: Brush, rng: Random, lamp: Number) -> None:
-    y = 12 + rng.uniform(-1.5, 1.5)
+    y = risen(b, 12 + rng.uniform(-1.5, 1.5))
     shine(b, arc(lamp, y, 6, 6), lamp, y, 15, 0.75)
     x = rng.uniform(-4, 4)
     cloud(b, 64 - lamp + x, 9 + rng.uniform(-2, 2), 10, mix(WHITE, b.sky.middle, 0.12))
     cloud(b, 32 - x, 22 + rng.uniform(-2, 2), 7, mix(WHITE, b.sky.middle, 0.22))
+    for x, y in beyond(b, 32):
+        cloud(b, x, y, b.chance.uniform(6, 10), mix(WHITE, b.sky.middle, 0.17))
 
 
 def night(b: Brush, rng: Random, lamp: Number) -> None:
-    y = 13 + rng.uniform(-1.5, 1.5)
-    stars(b, 10, lamp)
+    y = risen(b, 13 + rng.uniform(-1.5, 1.5))
+    stars(b, 10, lamp, y)
     shine(b, [(lamp + dx, y + dy) for dx, dy in CRESCENT], lamp, y, 15, 0.35)
 
 
 def sunset(b: Brush, rng: Random, lamp: Number) -> None:
     y = HORIZON - 9 + rng.uniform(-1, 1)
     shine(b, arc(lamp, y, 8.5, 8.5), lamp, y, 24, 0.6)
-    for x, y, w in ((44, 9, 22), (18, 16, 15)):
+    more = [(x, y, b.chance.uniform(9, 18)) for x, y in beyond(b, 64)]
+    for x, y, w in ((44, 9, 22), (18, 16, 15), *more):
         x += rng.uniform(-5, 5)
         wisp = [(-1, 0), (-0.3, -1.5), (0.5, -1.2), (1, 0.4), (0.2, 1.5)]
         b.plain([(x + dx * w, y + dy) for dx, dy in wisp], (255, 170, 150), 0.75)
@@ -94,25 +128,31 @@ def sunset(b: Brush, rng: Random, lamp: Number) -> None:
 
 def rain(b: Brush, rng: Random, lamp: Number) -> None:
     x = rng.uniform(-3, 3)
-    for k in range(4):
-        cloud(b, 6 + 17.5 * k + x, 5 + 2 * (k % 2), 14, (86, 106, 132) if k % 2 else (106, 126, 150))
+    for bank, k in product(range(2 if b.top < 0 else 1), b.row(6, 17.5)):
+        y = b.top + 5 + 27 * bank + 2 * (k % 2)
+        cloud(b, 6 + 17.5 * k + x - 8 * bank, y, 14, (86, 106, 132) if k % 2 else (106, 126, 150))
 
 
 def aurora(b: Brush, rng: Random, lamp: Number) -> None:
-    stars(b, 6, -9)
+    stars(b, 6, -99, 0)  # no moon
 
 
-def stars(b: Brush, n: int, lamp: Number) -> None:
-    for x, y in STARS[:n]:
-        if abs(x - lamp) > 9:
+def stars(b: Brush, n: int, lamp: Number, height: Number) -> None:
+    """n stars in the plain picture's sky and as dense beyond it, but none before the moon."""
+    more = [star for _ in range(n // 4) for star in beyond(b, 16)]
+    for x, y in (*STARS[:n], *more):
+        if abs(x - lamp) > 9 or abs(y - height) > 17:
             b.spot(x, y, 0.85, 0.85, (255, 252, 226), 0.85)
 
 
 def raindrops(b: Brush) -> None:
     """The same slanted drops in every picture, drawn last: rain falls in front of everything."""
-    for k in range(14):
-        x, y = (k * 23) % 64, 13 + (k * 17) % 44
-        b.draw.line([(x * ZOOM, y * ZOOM), ((x - 1.6) * ZOOM, (y + 5) * ZOOM)], fill=(226, 236, 246, 120), width=3)
+    b.stand(0, 0, 1)
+    for column, row, k in product(range(b.left // SIDE, -(-b.right // SIDE)), range(1 - b.top // 44), range(14)):
+        x, y = 64 * column + (k * 23 + 29 * row) % 64, 13 - 44 * row + (k * 17 + 22 * column) % 44
+        if y >= b.top + 13:
+            line = b.on_canvas([(x, -y), (x - 1.6, -y - 5)])
+            b.draw.line(line, fill=(226, 236, 246, 120), width=3 * b.sheet.scale)
 
 
 PAINT: dict[str, Callable[[Brush, Random, Number], None]] = {

@@ -4,37 +4,43 @@ Texture is fixed: every picture of a style lies on the same sheet of paper. A de
 fresh noise in every picture could never be reproduced from a short code.
 """
 
+from functools import cache
+
 import numpy as np
 from PIL import Image
 
-from minidiffusion.picturebook.brush import SIDE, ZOOM, Brush, Points
+from minidiffusion.picturebook.brush import SIDE, Brush, Points, Sheet
 from minidiffusion.picturebook.palette import WHITE, Colour, Number, dark, mix
 
 PAPER: Colour = (250, 245, 234)
 
 
-def smooth_noise(seed: int, cells: int) -> np.ndarray:
-    """Fixed smooth noise in about -1..1, float32 of shape (64, 64, 1), varying over 64/cells pixels."""
-    coarse = np.random.default_rng(seed).uniform(-1, 1, (cells, cells)).astype(np.float32)
-    return np.asarray(Image.fromarray(coarse).resize((SIDE, SIDE), Image.Resampling.BICUBIC))[..., None]
+def smooth_noise(sheet: Sheet, seed: int, cells: int) -> np.ndarray:
+    """Fixed smooth noise in about -1..1, float32 of shape (h, w, 1), with `cells` cells to 64 units."""
+    shape = round(cells * sheet.height / SIDE), round(cells * sheet.width / SIDE)
+    coarse = np.random.default_rng(seed).uniform(-1, 1, shape).astype(np.float32)
+    return np.asarray(Image.fromarray(coarse).resize(sheet.size(sheet.scale), Image.Resampling.BICUBIC))[..., None]
 
 
 def blur(picture: np.ndarray, by: int) -> np.ndarray:
     """A wide, cheap blur: average blocks of `by` pixels and interpolate between them. uint8 in, float32 out."""
-    small = Image.fromarray(picture).reduce(by)
-    return np.asarray(small.resize((SIDE, SIDE), Image.Resampling.BICUBIC), dtype=np.float32)
+    whole = Image.fromarray(picture)
+    return np.asarray(whole.reduce(by).resize(whole.size, Image.Resampling.BICUBIC), dtype=np.float32)
 
 
-def edge_distance() -> np.ndarray:
-    """How far each pixel is from the sheet's nearest edge, shape (64, 64, 1)."""
-    inward = np.minimum(np.arange(SIDE), SIDE - 1 - np.arange(SIDE)).astype(np.float32) + 0.5
-    return np.minimum(inward[:, None], inward[None, :])[..., None]
+def edge_distance(sheet: Sheet) -> np.ndarray:
+    """How far each pixel is from the sheet's nearest edge, in units, shape (h, w, 1)."""
+    across, down = (
+        (np.minimum(np.arange(n), n - 1 - np.arange(n)).astype(np.float32) + 0.5) / sheet.scale
+        for n in sheet.size(sheet.scale)
+    )
+    return np.minimum(down[:, None], across[None, :])[..., None]
 
 
-def vignette(strength: Number) -> np.ndarray:
-    """1 in the middle, and about `strength` darker in the corners, shape (64, 64, 1)."""
-    ramp = np.linspace(-1, 1, SIDE, dtype=np.float32)
-    return 1 - strength * (ramp[:, None, None] ** 2 + ramp[None, :, None] ** 2) ** 1.5 / 2.8
+def vignette(sheet: Sheet, strength: Number) -> np.ndarray:
+    """1 in the middle, and about `strength` darker in the corners, shape (h, w, 1)."""
+    across, down = (np.linspace(-1, 1, n, dtype=np.float32) for n in sheet.size(sheet.scale))
+    return 1 - strength * (down[:, None, None] ** 2 + across[None, :, None] ** 2) ** 1.5 / 2.8
 
 
 def widths(subject: Number, land: Number = 0.0, sky: Number = 0.0, lamp: Number = 0.0) -> dict[str, Number]:
@@ -47,8 +53,9 @@ class Style:
 
     width = widths(subject=0.55)
 
-    def __init__(self) -> None:
-        self.texture = (1 + 0.018 * smooth_noise(1, 32) + 0.02 * smooth_noise(2, 9)) * vignette(0.1)
+    def __init__(self, sheet: Sheet) -> None:
+        grain = 1 + 0.018 * smooth_noise(sheet, 1, 32) + 0.02 * smooth_noise(sheet, 2, 9)
+        self.texture = grain * vignette(sheet, 0.1)
 
     def fill(self, colour: Colour, role: str) -> Colour:
         """What a shape of this colour is filled with."""
@@ -66,7 +73,7 @@ class Style:
         """What lies beneath a shape before it is filled."""
 
     def finish(self, picture: np.ndarray) -> np.ndarray:
-        """From the averaged picture, uint8 (64, 64, 3), to the finished one, float32 in 0..255."""
+        """From the averaged picture, uint8 (h, w, 3), to the finished one, float32 in 0..255."""
         return picture * self.texture
 
 
@@ -75,9 +82,9 @@ class Watercolor(Style):
 
     width = widths(subject=0.45, land=0.4)
 
-    def __init__(self) -> None:
-        bloom = 0.6 * smooth_noise(11, 5) + 0.4 * smooth_noise(12, 12)
-        ragged = edge_distance() + 0.9 * smooth_noise(13, 9) + 0.5 * smooth_noise(14, 21)
+    def __init__(self, sheet: Sheet) -> None:
+        bloom = 0.6 * smooth_noise(sheet, 11, 5) + 0.4 * smooth_noise(sheet, 12, 12)
+        ragged = edge_distance(sheet) + 0.9 * smooth_noise(sheet, 13, 9) + 0.5 * smooth_noise(sheet, 14, 21)
         self.wash = np.clip(0.93 + 0.16 * bloom, 0, 1) * np.clip((ragged - 2.2) / 1.4, 0, 1)
         self.rim = 1 - 0.12 * np.exp(-((ragged - 4.2) ** 2))
 
@@ -100,11 +107,11 @@ class Ink(Style):
     PEN: Colour = (46, 42, 60)
     width = widths(subject=0.7, land=0.5, sky=0.5, lamp=0.6)
 
-    def __init__(self) -> None:
-        frame = edge_distance()
+    def __init__(self, sheet: Sheet) -> None:
+        frame = np.floor(edge_distance(sheet)) + 0.5  # a ruled line: its edges are hard at any scale
         self.inside = np.clip((frame - 2.0) / 1.0, 0, 1)
         self.pen = 0.75 * np.clip(1 - np.abs(frame - 2.5) / 0.9, 0, 1)
-        self.texture = 1 + 0.012 * smooth_noise(21, 32)
+        self.texture = 1 + 0.012 * smooth_noise(sheet, 21, 32)
 
     def fill(self, colour: Colour, role: str) -> Colour:
         return mix(colour, PAPER, {"subject": 0.06, "sky": 0.24, "lamp": 0.1}.get(role, 0.36))
@@ -119,12 +126,13 @@ class Ink(Style):
 
 
 class PixelArt(Style):
-    """Pixel art: a picture of 32 x 32 squares in a limited palette, with dark outlines."""
+    """Pixel art: squares two units wide in a limited palette, with dark outlines."""
 
     LEVELS = 15
     width = widths(subject=1.1)
 
-    def __init__(self) -> None:
+    def __init__(self, sheet: Sheet) -> None:
+        self.square = 2 * sheet.scale
         steps = np.round(np.arange(256) / 255 * self.LEVELS) * 255 / self.LEVELS
         self.palette = steps.astype(np.float32)
 
@@ -132,8 +140,8 @@ class PixelArt(Style):
         return dark(colour, 0.5) if role == "subject" else None
 
     def finish(self, picture: np.ndarray) -> np.ndarray:
-        squares = np.asarray(Image.fromarray(picture).reduce(2))
-        return self.palette[squares].repeat(2, axis=0).repeat(2, axis=1)
+        squares = np.asarray(Image.fromarray(picture).reduce(self.square))
+        return self.palette[squares].repeat(self.square, axis=0).repeat(self.square, axis=1)
 
 
 class Neon(Style):
@@ -141,8 +149,9 @@ class Neon(Style):
 
     width = widths(subject=0.8, land=0.6, sky=0.7)
 
-    def __init__(self) -> None:
-        self.vignette = vignette(0.35)
+    def __init__(self, sheet: Sheet) -> None:
+        self.reach = 4 * sheet.scale
+        self.vignette = vignette(sheet, 0.35)
 
     def fill(self, colour: Colour, role: str) -> Colour:
         if role == "subject":
@@ -158,7 +167,7 @@ class Neon(Style):
         return brilliant(colour) if role in ("far", "near") else mix(colour, WHITE, 0.1)
 
     def finish(self, picture: np.ndarray) -> np.ndarray:
-        return (picture + 0.55 * blur(picture, 4)) * self.vignette
+        return (picture + 0.55 * blur(picture, self.reach)) * self.vignette
 
 
 def vivid(colour: Colour, purity: Number) -> Colour:
@@ -180,25 +189,31 @@ class PaperCut(Style):
 
     width = widths(subject=0.4, land=0.45, sky=0.4, lamp=0.4)
 
-    def __init__(self) -> None:
-        self.texture = (1 + 0.014 * smooth_noise(31, 32)) * vignette(0.12)
+    def __init__(self, sheet: Sheet) -> None:
+        self.texture = (1 + 0.014 * smooth_noise(sheet, 31, 32)) * vignette(sheet, 0.12)
         self.height = {"sky": 0.6, "lamp": 0.8, "far": 1.0, "near": 1.2, "subject": 0.7}  # above the sheet below
 
     def line(self, colour: Colour, role: str) -> Colour | None:
         return mix(colour, WHITE, 0.25)
 
     def under(self, brush: Brush, outlines: list[Points]) -> None:
-        reach = self.height[brush.role] * ZOOM
+        reach = self.height[brush.role] * brush.zoom
         for dx, dy in ((1.0, 0.7), (-0.5, -1.1), (0.5, 1.3)):
             for outline in outlines:
                 brush.draw.polygon([(x + dx * reach, y + dy * reach) for x, y in outline], fill=(14, 12, 40, 46))
 
 
-STYLES: dict[str, Style] = {
-    "storybook": Style(),
-    "watercolor": Watercolor(),
-    "ink": Ink(),
-    "pixel art": PixelArt(),
-    "neon": Neon(),
-    "paper cut": PaperCut(),
+STYLES: dict[str, type[Style]] = {
+    "storybook": Style,
+    "watercolor": Watercolor,
+    "ink": Ink,
+    "pixel art": PixelArt,
+    "neon": Neon,
+    "paper cut": PaperCut,
 }
+
+
+@cache
+def hand(style: str, sheet: Sheet) -> Style:
+    """The style on this sheet, whose textures are made once."""
+    return STYLES[style](sheet)

@@ -49,6 +49,21 @@ def test_the_splits_and_seeds_are_different_books(cache: Path):
     assert not torch.equal(books[0].labels, books[1].labels)
 
 
+@pytest.mark.parametrize("shape", [(128, 64, 1), (64, 80, 2)])
+def test_a_book_of_another_shape_has_the_same_scenes_and_a_cache_of_its_own(cache: Path, shape: tuple[int, int, int]):
+    width, height, scale = shape
+    plain = PictureBook(4)
+    cached, other = (PictureBook(4, cache=kept, width=width, height=height, scale=scale) for kept in (True, False))
+    pictures = cached.pictures(torch.tensor([3, 0]))
+    assert pictures.shape == (2, 3, scale * height, scale * width)
+    assert torch.equal(pictures, other.pictures(torch.tensor([3, 0])))
+    seen = ((pictures[0].permute(1, 2, 0) + 1) * 127.5).round().byte().numpy()
+    assert np.array_equal(seen, render(plain.scene(3), width, height, scale))
+    name = f"picturebook-{dataset.source_hash()}-seen-0-4"
+    names = {f"{name}.npy", f"{name}-{width}x{height}x{scale}.npy"}
+    assert {path.name for path in cache.glob("*.npy")} == names
+
+
 def test_the_cache_is_rendered_once_and_read_only(monkeypatch: pytest.MonkeyPatch):
     first = PictureBook(4)
 
@@ -90,8 +105,8 @@ import torch
 from minidiffusion.picturebook import dataset
 if __name__ == "__main__":
     dataset.CHUNK = 4
-    rendered, indices = dataset.PictureBook(10, workers=2), torch.arange(10)
-    assert torch.equal(rendered.pictures(indices), dataset.PictureBook(10, cache=False).pictures(indices))
+    rendered, indices = dataset.PictureBook(10, workers=2, width=80), torch.arange(10)
+    assert torch.equal(rendered.pictures(indices), dataset.PictureBook(10, cache=False, width=80).pictures(indices))
     print("the same")
 """
 
@@ -124,6 +139,8 @@ def test_impossible_books_are_refused():
         PictureBook(3, seed=-1)
     with pytest.raises(ValueError, match="split 'train' is unknown"):
         PictureBook(3, split="train")
+    with pytest.raises(ValueError, match="width and height were 80 and 80"):
+        PictureBook(3, width=80, height=80)
     for i in (-1, 3):
         with pytest.raises(IndexError, match=f"page {i} is not in a picture book of 3 pages"):
             PictureBook(3, cache=False).scene(i)
