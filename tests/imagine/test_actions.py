@@ -68,6 +68,20 @@ def test_every_flag_changes_the_picture(model, picture, flags):
     assert other.image.size != picture.image.size or distance(other, picture) > 0.1
 
 
+def test_each_picture_of_a_grid_is_what_its_seed_alone_would_have_made(model):
+    prompt = f"{PROMPT} --chaos 100 --weird 2000"
+    grid = imagine(model, prompt, [3, 4], QUICK)
+    alone = [imagine(model, prompt, [seed], QUICK)[0] for seed in (3, 4)]
+    assert max(np.abs(pixels(a) - pixels(b)).max() for a, b in zip(grid, alone, strict=True)) <= 1
+    assert [a.record for a in grid] == [b.record for b in alone]
+
+
+def test_a_picture_that_stops_early_is_the_one_it_was_heading_for(model):
+    (early,) = imagine(model, f"{PROMPT} --stop 30", [3], How(steps=10))
+    way = list(model.trajectory(PROMPT, [3], steps=10))
+    assert early.image.tobytes() == to_pixels(model.decode(way[2].x0_hat)).tobytes()
+
+
 def test_weights_are_weighed(model):
     alone, half, more = (
         imagine(model, text, [3], QUICK)[0] for text in ("red::1 snow::0.001", "red::1 snow::1", "red::1 snow::9")
@@ -129,12 +143,24 @@ def test_outside_the_mask_every_bit_is_kept_and_inside_there_is_something_new(mo
     assert distance(one, two) > 0.5
 
 
+def test_a_region_smaller_than_a_latent_is_drawn_anew_too(model, picture):
+    mask = PIL.Image.new("1", (16, 16), 0)
+    mask.paste(1, (3, 3, 6, 6))
+    one, two = (pixels(p)[3:6, 3:6] for p in repaint(model, picture, [1, 2], mask, "a cat", QUICK))
+    assert np.abs(one - two).max() > 1
+
+
 def test_what_is_under_the_mask_is_never_looked_at(model, picture):
     hidden = picture.image.copy()
     hidden.paste((255, 0, 255), (0, 0, 8, 16))
     mask = half_mask(picture.image)
     one, two = (repaint(model, p, [1], mask, "a cat", QUICK)[0] for p in (picture, Picture(hidden, None)))
     assert distance(one, two) < 12
+
+
+def test_a_prompt_that_looked_at_pictures_is_taken_over_without_them(model, photo):
+    (looked,) = imagine(model, f"x.png {PROMPT} --sref y.png", [5], QUICK, looked=[photo, photo])
+    assert vary(model, looked, [6], how=QUICK)[0].record.prompt == PROMPT
 
 
 def test_masks_that_mask_nothing_are_refused(model, picture):
