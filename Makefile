@@ -69,6 +69,7 @@ weights: export MALLOC_TRIM_THRESHOLD_ := 8000000000
 weights: $(VENV)/.for-imagine  ## train every network again, then evaluate (hours; WEIGHTS=folder says where)
 	$(BIN)/minidiffusion train judge --out $(WEIGHTS) --resume
 	$(BIN)/minidiffusion train vae --out $(WEIGHTS) --resume
+	$(BIN)/minidiffusion train upscaler --out $(WEIGHTS) --resume
 	$(BIN)/minidiffusion train clip --out $(WEIGHTS) --resume
 	$(BIN)/minidiffusion train unet --out $(WEIGHTS) --resume
 	$(BIN)/minidiffusion evaluate --weights $(WEIGHTS) --out $(WEIGHTS)/evaluation.json --sheet $(WEIGHTS)/sheet.png > $(WEIGHTS)/evaluation.md

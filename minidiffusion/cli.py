@@ -3,6 +3,7 @@ r"""minidiffusion COMMAND ...: a text-to-image system in miniature.
   imagine "PROMPT"              four pictures of the prompt, which may be English or Chinese
   flags                         what a prompt may say besides words: --ar 3:2, --no fog, ...
   vary PICTURE                  pictures like this one
+  upscale PICTURE               the picture with twice the pixels
   repaint PICTURE --mask MASK   a region drawn anew, the rest kept
   zoom PICTURE                  the camera steps back
   pan PICTURE left|right|...    the camera turns
@@ -10,7 +11,7 @@ r"""minidiffusion COMMAND ...: a text-to-image system in miniature.
   again PICTURE                 the same picture, from the record in its file
   describe PICTURE              what it shows, in words that would be a prompt
   shorten "PROMPT"              which words matter
-  train vae|clip|unet|judge     train a network: on the picture book, emoji, or your own pictures
+  train vae|clip|unet|...       train a network: on the picture book, emoji, or your own pictures
   evaluate                      examine a model: does it draw what it is told?
   clip IMAGE --label "..."      which sentence fits a picture?
   search "WORDS" FOLDER         pictures by words
@@ -50,9 +51,12 @@ def train(arguments: Sequence[str]) -> None:
     from minidiffusion.picturebook.dataset import PictureBook
     from minidiffusion.training.recipes import (
         CLIPTraining,
+        CodebookTraining,
         DigitsTraining,
         JudgeTraining,
+        TokensTraining,
         UNetTraining,
+        UpscalerTraining,
         VAETraining,
         run,
     )
@@ -61,13 +65,18 @@ def train(arguments: Sequence[str]) -> None:
     class Train:
         r"""Train one network: first the vae and clip, in any order, then the unet, which builds on both.
 
-        The judge stands apart; it is needed to evaluate. So do the digits, a model small enough for exact likelihoods.
+        The upscaler builds on the vae. The codebook and, on it and clip's tokenizer, the tokens are another road to
+        pictures. The judge stands apart; it is needed to evaluate. So do the digits, a model small enough for exact
+        likelihoods.
         """
 
         network: (
             Annotated[VAETraining, tyro.conf.subcommand("vae")]
             | Annotated[CLIPTraining, tyro.conf.subcommand("clip")]
             | Annotated[UNetTraining, tyro.conf.subcommand("unet")]
+            | Annotated[UpscalerTraining, tyro.conf.subcommand("upscaler")]
+            | Annotated[CodebookTraining, tyro.conf.subcommand("codebook")]
+            | Annotated[TokensTraining, tyro.conf.subcommand("tokens")]
             | Annotated[JudgeTraining, tyro.conf.subcommand("judge")]
             | Annotated[DigitsTraining, tyro.conf.subcommand("digits")]
         )
@@ -85,6 +94,8 @@ def train(arguments: Sequence[str]) -> None:
     options = parse(Train, "train", arguments)
     use_threads(options.threads)
     match options.network, options.data:
+        case UpscalerTraining(), name if name != "picturebook":
+            raise ValueError("The upscaler learns from the picture book, which can be drawn larger; --data has none.")
         case JudgeTraining(), name if name != "picturebook":
             raise ValueError("The judge learns from the attributes of the picture book; --data has none.")
         case DigitsTraining(), name if name != "picturebook":
@@ -112,7 +123,7 @@ def elsewhere(module: str, name: str) -> Callable[[Sequence[str]], None]:
     return lambda arguments: getattr(import_module(f"minidiffusion.{module}"), name)(arguments)
 
 
-DRAW = ("imagine", "vary", "repaint", "zoom", "pan", "blend", "again", "describe", "shorten", "flags")
+DRAW = ("imagine", "vary", "upscale", "repaint", "zoom", "pan", "blend", "again", "describe", "shorten", "flags")
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     **{name: elsewhere("cli_draw", name) for name in DRAW},
     "train": train,

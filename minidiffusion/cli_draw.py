@@ -149,6 +149,23 @@ def pan(arguments: Sequence[str]) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Upscale(OfPicture):
+    r"""A picture with twice the pixels, by a network that learnt what belongs there."""
+
+    picture: PictureFile
+    """A file or an address, ours or not."""
+    strength: float = 0.0
+    """How far it is drawn anew before that, 0 ("subtle") to 1; "creative" is about 0.2."""
+    n: int = 1
+    """How many, 1 to 64; more than one makes sense with a strength."""
+
+
+def upscale(arguments: Sequence[str]) -> None:
+    options = parse(Upscale, "upscale", arguments)
+    apply(options, options.picture, "upscale", strength=options.strength)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Blend(Drawing):
     r"""New pictures between two to five."""
 

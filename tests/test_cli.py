@@ -354,7 +354,7 @@ def test_help_names_the_commands_and_their_options(run):
 
 
 def test_without_a_command_that_exists_the_commands_are_named(run):
-    assert_refused(run(), 2, "A command is missing; valid are: imagine, vary, repaint")
+    assert_refused(run(), 2, "A command is missing; valid are: imagine, vary, upscale, repaint")
     assert_refused(
         run("imagin", PROMPT), 2, '"imagin" is not a command; valid are: imagine, vary, repaint'
     )

@@ -48,6 +48,7 @@ def refused(result: tuple[int, str, str], *words: str) -> bool:
         (("vary", "house-1.png", "--strength", "0.4", "--prompt", "a small blue cat"), (16, 16), "a small blue cat"),
         (("zoom", "house-1.png", "--factor", "1.3"), (16, 16), "a red house by the sea"),
         (("pan", "house-1.png", "up"), (16, 32), "a red house by the sea"),
+        (("upscale", "house-1.png", "--strength", "0.3"), (32, 32), "a red house by the sea"),
         (("blend", "house-1.png", "house-2.png", "house-1.png"), (16, 16), ""),
     ],
 )

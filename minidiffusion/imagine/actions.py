@@ -6,6 +6,7 @@ r"""What one can do with prompts and pictures, as pure functions (article 1.2, 5
     zoom        the camera steps back: the picture shrinks, and what lies around it is drawn
     pan         the camera turns: the canvas grows to one side
     blend       pictures of what two to five pictures have in common, each in its own way
+    upscale     a picture with twice the pixels, by a network that learnt what belongs there
 
 Every function takes a model, perhaps pictures, a prompt in the language of `prompt.py`, and seeds, one a result.
 Nothing else decides, and the records of the results say it all: `again` makes the same picture from its record.
@@ -19,7 +20,7 @@ import torch
 from .canvas import extend, pack, to_tensor, unpack
 from .describe import describe, style_of
 from .drawing import AS_USUAL, How, draw, fill, finished, read, size_of
-from .pipeline import TextToImage
+from .pipeline import TextToImage, to_pixels
 from .prompt import Prompt
 from .record import Picture, Record, pixel_hash
 
@@ -172,6 +173,34 @@ def blend(
     return finished(model, "blend", prompt, seeds, how, x, {}, pictures)
 
 
+def upscale(
+    model: TextToImage,
+    picture: Picture,
+    seeds: Sequence[int],
+    prompt: str | Prompt | None = None,
+    strength: float = 0.0,
+    how: How = AS_USUAL,
+) -> list[Picture]:
+    r"""The picture with twice the pixels. strength: how far it is drawn anew before, as by `vary`; 0 is "subtle".
+
+    Without a network for it, as for Stable Diffusion, it is Lanczos' interpolation.
+    """
+    prompt = read(prompt, picture)
+    if strength > 0:
+        images = [each.image for each in vary(model, picture, seeds, prompt, strength, how)]
+    else:
+        images = [picture.image] * len(seeds)
+    x = torch.cat([to_tensor(enlarge(model, image)) for image in images])
+    return finished(model, "upscale", prompt, seeds, how, x, {"strength": strength}, [picture])
+
+
+@torch.inference_mode()
+def enlarge(model: TextToImage, image: PIL.Image.Image) -> PIL.Image.Image:
+    if model.upscaler is None:
+        return image.convert("RGB").resize((2 * image.width, 2 * image.height), PIL.Image.Resampling.LANCZOS)
+    return PIL.Image.fromarray(to_pixels(model.upscaler(to_tensor(image).to(model.device)))[0])
+
+
 ACTIONS: dict[str, Callable[..., list[Picture]]] = {
     "imagine": lambda model, looked, **given: imagine(model, looked=looked, **given),
     "vary": lambda model, sources, **given: vary(model, *sources, **given),
@@ -179,6 +208,7 @@ ACTIONS: dict[str, Callable[..., list[Picture]]] = {
     "zoom": lambda model, sources, **given: zoom(model, *sources, **given),
     "pan": lambda model, sources, **given: pan(model, *sources, **given),
     "blend": lambda model, sources, **given: blend(model, sources, **given),
+    "upscale": lambda model, sources, **given: upscale(model, *sources, **given),
 }
 
 

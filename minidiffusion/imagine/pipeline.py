@@ -25,6 +25,7 @@ from minidiffusion.diffusion.sampler import SAMPLERS, Step
 from minidiffusion.diffusion.schedule import Name, make_schedule
 from minidiffusion.latent.vae import AutoencoderKL, VAEConfig
 from minidiffusion.networks.unet import UNet, UNetConfig
+from minidiffusion.networks.upscaler import Upscaler, UpscalerConfig
 
 from . import stable_diffusion
 from .record import Picture
@@ -46,8 +47,8 @@ class TextToImage:
     r"""The trained parts, put together.
 
     clip: a whole CLIP, or only the text encoder of one, which is all that a picture needs. size: width and height of a
-    picture unless another is asked for; by default those that CLIP sees. guidance: what suits these weights. Raises
-    ValueError for parts that do not fit each other.
+    picture unless another is asked for; by default those that CLIP sees. guidance: what suits these weights. upscaler:
+    for pictures with twice the pixels. Raises ValueError for parts that do not fit each other.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class TextToImage:
         weights: str = "",
         size: int | None = None,
         guidance: float = 2.5,
+        upscaler: Upscaler | None = None,
     ):
         if isinstance(clip, CLIP):
             self.clip, self.text_model, size = clip.eval(), clip.text_model, size or clip.config.picture_size
@@ -69,7 +71,7 @@ class TextToImage:
             self.clip, self.text_model = None, clip.eval()
         if size is None:
             raise ValueError("A text encoder alone does not say how large a picture is: size is missing.")
-        self.size, self.guidance = size, guidance
+        self.size, self.guidance, self.upscaler = size, guidance, upscaler.eval() if upscaler else None
         self.tokenizer, self.unet, self.vae = tokenizer, unet.eval(), vae.eval()
         self.schedule, self.prediction, self.weights = make_schedule(schedule, T), prediction, weights
         self.settings = {"schedule": schedule, "T": T, "prediction": prediction}
@@ -99,6 +101,10 @@ class TextToImage:
             except ValueError as error:
                 raise CheckpointError(f"{folder}: {error}") from error
         index = load_config(folder / INDEX, Index)
+        upscaler = None
+        if (folder / "upscaler.safetensors").exists():
+            check_hashes(folder / INDEX, index.sha256, ["upscaler.json", "upscaler.safetensors"])
+            upscaler = load_model(folder, "upscaler", UpscalerConfig, Upscaler)
         check_hashes(folder / INDEX, index.sha256, FILES)
         try:
             return cls(
@@ -110,6 +116,7 @@ class TextToImage:
                 index.T,
                 index.prediction,
                 file_hash(folder / INDEX),
+                upscaler=upscaler,
             ).to(device)
         except ValueError as error:
             raise CheckpointError(f"{folder}: {error}") from error
@@ -126,12 +133,14 @@ class TextToImage:
         for name in NETWORKS:
             network = getattr(self, name)
             save_model(folder, name, network, network.config, dtype)
+        if self.upscaler is not None:
+            save_model(folder, "upscaler", self.upscaler, self.upscaler.config, dtype)
         self.tokenizer.save(Path(folder, "tokenizer.json"))
         write_index(folder, **self.settings)
 
     def to(self, device: str | torch.device) -> "TextToImage":
         r"""Move the networks."""
-        for network in (self.clip or self.text_model, self.unet, self.vae):
+        for network in (self.clip or self.text_model, self.unet, self.vae, *filter(None, [self.upscaler])):
             network.to(device)
         return self
 

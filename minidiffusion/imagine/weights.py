@@ -44,10 +44,10 @@ def find_weights(weights: str | Path) -> Path:
 def write_index(folder: str | Path, schedule: Name, T: int, prediction: Kind) -> None:
     r"""Write model.json for the trained networks in a folder: the last step, which makes them loadable.
 
-    A judge is listed as well if there is one. Raises CheckpointError if another file is missing.
+    A judge and an upscaler are listed as well if they are there. Raises CheckpointError if another file is missing.
     """
-    judge = [path.name for path in sorted(Path(folder).glob("judge.*"))]
-    sha256 = {name: file_hash(Path(folder, name)) for name in [*FILES, *judge]}
+    others = [path.name for name in ("judge", "upscaler") for path in sorted(Path(folder).glob(f"{name}.*"))]
+    sha256 = {name: file_hash(Path(folder, name)) for name in [*FILES, *others]}
     context_length = load_config(Path(folder, "clip.json"), CLIPConfig).context_length
     index = Index(schedule, T, prediction, context_length, sha256)
     write_atomically(Path(folder, INDEX), (json.dumps(asdict(index), indent=2) + "\n").encode())

@@ -29,7 +29,7 @@ E. Alpaydin and C. Kaynak (1998), UCI Machine Learning Repository, licence CC BY
 """
 
 KINDS = {
-    "picturebook": (("judge", "vae", "clip", "unet"), "`minidiffusion evaluate`", PICTUREBOOK_LIMITS),
+    "picturebook": (("judge", "vae", "upscaler", "clip", "unet"), "`minidiffusion evaluate`", PICTUREBOOK_LIMITS),
     "digits": (("digits",), "`python benchmarks/digits.py`", DIGITS_LIMITS),
 }
 

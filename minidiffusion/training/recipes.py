@@ -1,6 +1,7 @@
 r"""What can be trained, by name: each entry is a frozen dataclass of settings and the task that they describe.
 
-`vae`, `clip` and `judge` need only pictures; `unet` needs the finished `vae` and `clip` in the same weights folder.
+`vae`, `clip`, `judge` and `codebook` need only pictures; `unet` needs the finished `vae` and `clip` in the same weights
+folder, `upscaler` the `vae`, `tokens` the finished `codebook` and the tokenizer that comes with `clip`.
 The defaults are the shipped recipe: `make weights` runs them as they stand.
 """
 
@@ -11,20 +12,35 @@ from torch import Tensor
 from minidiffusion.data.captioned import CaptionedPictures
 
 from .clip import CLIPTask, CLIPTraining
+from .codebook import CodebookTask, CodebookTraining
 from .digits import DigitsTask, DigitsTraining
 from .judge import JudgeTask, JudgeTraining
 from .loop import run_with_progress, train
+from .tokens import TokensTask, TokensTraining
 from .unet import UNetTask, UNetTraining
+from .upscaler import UpscalerTask, UpscalerTraining
 from .vae import VAETask, VAETraining
 
-Training = VAETraining | CLIPTraining | JudgeTraining | UNetTraining | DigitsTraining
+Training = (
+    VAETraining
+    | CLIPTraining
+    | JudgeTraining
+    | UNetTraining
+    | UpscalerTraining
+    | DigitsTraining
+    | CodebookTraining
+    | TokensTraining
+)
 
 TASKS = {
     VAETraining: VAETask,
     CLIPTraining: CLIPTask,
     JudgeTraining: JudgeTask,
     UNetTraining: UNetTask,
+    UpscalerTraining: UpscalerTask,
     DigitsTraining: DigitsTask,
+    CodebookTraining: CodebookTask,
+    TokensTraining: TokensTask,
 }
 
 

@@ -5,6 +5,9 @@ r"""Training the denoiser on latents and captions: the latent diffusion model (a
 
 VAE and CLIP are finished and stay frozen, so every picture is encoded once, before the first step. A tenth of the
 captions is replaced by the empty one: that teaches the network what "no prompt" looks like, which guidance needs.
+
+A network that has only seen squares draws two houses side by side when it is asked for a wide picture. So some steps
+show pages of other shapes; all pictures of one step have the same.
 """
 
 from dataclasses import asdict, dataclass
@@ -28,6 +31,7 @@ from minidiffusion.diffusion.schedule import Name, make_schedule
 from minidiffusion.imagine.weights import write_index
 from minidiffusion.latent.vae import AutoencoderKL, VAEConfig
 from minidiffusion.networks.unet import UNet, UNetConfig
+from minidiffusion.picturebook.dataset import PictureBook
 
 from .loop import Recipe, training_device
 from .sheet import picture_sheet
@@ -56,6 +60,12 @@ class UNetTraining:
     weighting: objective.Weighting = "simple"
     times: objective.Times = "noisier"
     caption_dropout: float = 0.1
+    shapes: tuple[tuple[int, int], ...] = ((96, 64), (64, 96), (128, 64), (64, 128))
+    """Width and height of pages that are not square; of other collections there are only squares."""
+    other_shapes: float = 0.3
+    """The share of steps that show them."""
+    pages: int = 10_000
+    """Of each of these shapes."""
 
 
 class UNetTask:
@@ -69,7 +79,12 @@ class UNetTask:
         self.clip = load_model(weights, "clip", CLIPConfig, CLIP).to(self.device)
         self.vae = load_model(weights, "vae", VAEConfig, AutoencoderKL).to(self.device)
         self.schedule = make_schedule(training.schedule, training.T)
-        self.latents = encode_all(self.vae, data, self.device)
+        self.latents = [encode_all(self.vae, data, self.device)]
+        if isinstance(data, PictureBook) and training.other_shapes > 0:
+            pages = min(len(data), training.pages)
+            for width, height in training.shapes:
+                book = PictureBook(pages, data.seed, data.split, width=width, height=height)  # the same scenes
+                self.latents.append(encode_all(self.vae, book, self.device))
         torch.manual_seed(training.recipe.seed)
         self.model = UNet(training.model)
 
@@ -79,8 +94,9 @@ class UNetTask:
         return self.clip.text_model(ids)[0]
 
     def loss(self, model: nn.Module, indices: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
-        b = len(indices)
-        x_0 = self.latents[indices]
+        b, latents = len(indices), self.latents[self.shape_of_step(generator)]
+        indices = indices % len(latents)
+        x_0 = latents[indices]
         dropped = torch.rand(b, generator=generator) < self.training.caption_dropout
         captions = self.data.captions(indices, generator)
         context = self.context(["" if drop else text for text, drop in zip(captions, dropped, strict=True)])
@@ -97,12 +113,18 @@ class UNetTask:
         )
         return losses.mean(), {}
 
+    def shape_of_step(self, generator: torch.Generator) -> int:
+        r"""0, the square, or with probability `other_shapes` one of the others."""
+        others = len(self.latents) - 1
+        which, other = torch.rand(2, generator=generator).tolist()
+        return 1 + int(other * others) if others and which < self.training.other_shapes else 0
+
     def sheet(self, model: nn.Module) -> PIL.Image.Image:
         r"""32 captions of the data, drawn with guidance 3 from fixed noise."""
         n = 32
         generator = torch.Generator().manual_seed(0)
         captions = self.data.captions(torch.arange(n) % len(self.data), generator)
-        noise = torch.randn((n, *self.latents.shape[1:]), generator=generator)
+        noise = torch.randn((n, *self.latents[0].shape[1:]), generator=generator)
         x_T = self.schedule.spread_T * noise.to(self.device)
         denoise = denoiser(model, self.schedule, self.training.prediction)
         denoise = classifier_free(denoise, self.context(captions), self.context([""] * n), scale=3.0)

@@ -7,10 +7,11 @@ import PIL.Image
 import pytest
 import torch
 
-from minidiffusion.imagine.actions import ACTIONS, again, blend, imagine, pan, repaint, vary, zoom
+from minidiffusion.imagine.actions import ACTIONS, again, blend, imagine, pan, repaint, upscale, vary, zoom
 from minidiffusion.imagine.drawing import How, size_of
 from minidiffusion.imagine.pipeline import TextToImage, to_pixels
 from minidiffusion.imagine.record import Picture, Record
+from minidiffusion.networks.upscaler import Upscaler, UpscalerConfig
 from tests.tiny import tiny_model
 
 PROMPT = "a red house by the sea"
@@ -213,6 +214,28 @@ def test_a_blend_depends_on_all_its_pictures(model, picture, photo):
             blend(model, wrong, [1])
 
 
+# ------------------------------------------------------------------------------------------------------------- upscale
+
+
+def test_twice_the_pixels_by_lanczos_or_by_what_was_learnt(model, photo):
+    (plain,) = upscale(model, photo, [0])
+    assert plain.image.tobytes() == photo.image.resize((32, 64), PIL.Image.Resampling.LANCZOS).tobytes()
+    torch.manual_seed(0)
+    network = Upscaler(UpscalerConfig(8, 1)).eval()
+    torch.nn.init.normal_(network.conv_out.weight, std=0.1)
+    parts = (model.tokenizer, model.clip, model.unet, model.vae)
+    (learnt,) = upscale(TextToImage(*parts, **model.settings, upscaler=network), photo, [0])
+    x = torch.tensor(pixels(photo)).permute(2, 0, 1)[None] / 127.5 - 1
+    assert (pixels(learnt) == to_pixels(network(x).detach())[0]).all() and learnt.record.width == 32
+
+
+def test_a_creative_one_is_drawn_anew_before(model, picture):
+    one, two = upscale(model, picture, [1, 2], strength=0.5, how=QUICK)
+    (varied,) = vary(model, picture, [2], strength=0.5, how=QUICK)
+    assert distance(one, two) > 0.5
+    assert np.abs(pixels(two) - pixels(upscale(model, varied, [0])[0])).max() <= 2  # alone and in a batch of two
+
+
 # --------------------------------------------------------------------------------------------------------------- again
 
 
@@ -224,6 +247,7 @@ def every_action(model, picture, photo) -> dict[str, Picture]:
         "zoom": zoom(model, picture, [8], 1.5, how=QUICK)[0],
         "pan": pan(model, picture, [9], "up", how=QUICK)[0],
         "blend": blend(model, [picture, photo], [10], how=QUICK)[0],
+        "upscale": upscale(model, picture, [11], strength=0.5, how=QUICK)[0],
     }
 
 

@@ -1,17 +1,21 @@
 r"""The weights that come with minidiffusion: whole, repeatable, and obedient."""
 
+import numpy as np
+import PIL.Image
 import pytest
 import torch
 
 from minidiffusion.checkpoint import load_model
 from minidiffusion.clip.encoder import CLIP, CLIPConfig
 from minidiffusion.clip.tokenizer import Tokenizer
+from minidiffusion.imagine.actions import enlarge
 from minidiffusion.imagine.evaluate import obedience, read
 from minidiffusion.imagine.pipeline import TextToImage
 from minidiffusion.imagine.questions import draw_prompts, exam_rng
 from minidiffusion.imagine.weights import SHIPPED
 from minidiffusion.networks.judge import Judge, JudgeConfig
-from minidiffusion.picturebook.scene import ATTRIBUTES
+from minidiffusion.picturebook.draw import render
+from minidiffusion.picturebook.scene import ATTRIBUTES, random_scene
 
 PROMPT = "a red house by the sea at night, watercolor"
 
@@ -68,3 +72,15 @@ def test_no_two_seeds_give_the_same_picture(model):
     with torch.no_grad():
         pictures = model.generate(PROMPT, seeds=[0, 1, 2, 3], steps=5)
     assert torch.pdist(pictures.flatten(1)).min() > 1
+
+
+@pytest.mark.slow
+def test_the_upscaler_is_two_decibels_nearer_to_a_larger_drawing_than_lanczos(model):
+    scenes = [random_scene(exam_rng(60 + i), "held_out") for i in range(60)]
+    gains = []
+    for scene in scenes:
+        small, large = PIL.Image.fromarray(render(scene)), render(scene, scale=2).astype(float)
+        lanczos = small.resize((128, 128), PIL.Image.Resampling.LANCZOS)
+        errors = [((np.asarray(image) - large) ** 2).mean() for image in (enlarge(model, small), lanczos)]
+        gains.append(10 * np.log10(errors[1] / errors[0]))
+    assert np.mean(gains) >= 2 and np.mean(np.array(gains) > 0) > 0.95

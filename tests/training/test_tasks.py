@@ -4,21 +4,32 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from safetensors.torch import load_file
 
 from minidiffusion.checkpoint import CheckpointError, file_hash, load_model
+from minidiffusion.clip.augment import crop
 from minidiffusion.clip.encoder import CLIPConfig
+from minidiffusion.clip.tokenizer import Tokenizer
+from minidiffusion.data.emoji import emoji
 from minidiffusion.imagine.pipeline import TextToImage
 from minidiffusion.latent.vae import AutoencoderKL, VAEConfig
 from minidiffusion.networks.judge import IGNORED, JudgeConfig, judge_loss
 from minidiffusion.networks.unet import UNetConfig
+from minidiffusion.networks.upscaler import UpscalerConfig
 from minidiffusion.picturebook.dataset import PictureBook
 from minidiffusion.picturebook.scene import ATTRIBUTES
+from minidiffusion.tokens.codebook import PictureTokenizer, PictureTokenizerConfig
+from minidiffusion.tokens.sampling import write
+from minidiffusion.tokens.seq2seq import Seq2Seq, Seq2SeqConfig
 from minidiffusion.training.card import card
 from minidiffusion.training.clip import CLIPTask, CLIPTraining, look_alikes
+from minidiffusion.training.codebook import CodebookTask, CodebookTraining
 from minidiffusion.training.judge import JudgeTask, JudgeTraining, shuffle_channels
 from minidiffusion.training.loop import Recipe, train
+from minidiffusion.training.tokens import TokensTask, TokensTraining
 from minidiffusion.training.unet import UNetTask, UNetTraining, encode_all
+from minidiffusion.training.upscaler import UpscalerTask, UpscalerTraining
 from minidiffusion.training.vae import VAETask, VAETraining
 
 RECIPE = Recipe(steps=30, batch=8, lr=3e-3, warmup=2, ema=0.9, log_every=1, sheet_every=30)
@@ -41,15 +52,24 @@ CLIP = CLIPTraining(
 UNET = UNetTraining(
     replace(RECIPE, steps=60),
     UNetConfig(4, channels=(16,), attention=(True,), heads=2, context_dim=16, ff_mult=1, groups=8),
+    shapes=((96, 64), (64, 128)),
+    pages=8,
 )
+UPSCALER = UpscalerTraining(RECIPE, UpscalerConfig(8, 1), pages=32)
 JUDGE = JudgeTraining(RECIPE, JudgeConfig({name: len(values) for name, values in ATTRIBUTES.items()}, (8, 8, 8), 32))
 
 
-@pytest.fixture(scope="module")
-def book(tmp_path_factory):
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory):
+    r"""The pages that a task draws do not belong into the user's cache."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MINIDIFFUSION_CACHE", str(tmp_path_factory.mktemp("cache")))
-        return PictureBook(32, workers=1)
+        yield
+
+
+@pytest.fixture(scope="module")
+def book(cache):
+    return PictureBook(32, workers=1)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +77,8 @@ def weights(book, tmp_path_factory):
     r"""A folder with everything that `make weights` makes, in miniature, and the losses on the way."""
     folder = tmp_path_factory.mktemp("weights")
     losses = {}
-    for training, task in ((VAE, VAETask), (CLIP, CLIPTask), (JUDGE, JudgeTask), (UNET, UNetTask)):
+    tasks = ((VAE, VAETask), (UPSCALER, UpscalerTask), (CLIP, CLIPTask), (JUDGE, JudgeTask), (UNET, UNetTask))
+    for training, task in tasks:
         made = task(training, book, folder)
         records = [*train(made, training.recipe, folder / "training" / made.settings["task"])]
         losses[task] = torch.tensor([record.loss for record in records])
@@ -74,9 +95,10 @@ def test_it_learns(weights, task):
 @pytest.mark.slow
 def test_what_it_leaves_makes_pictures_and_sheets(weights):
     folder, _ = weights
-    pictures = TextToImage.load(folder).imagine("a red house", seeds=[0], steps=2)
-    assert pictures[0].image.size == (64, 64)
-    for task in ("vae", "unet"):
+    model = TextToImage.load(folder)
+    pictures = model.imagine("a red house", seeds=[0], steps=2)
+    assert pictures[0].image.size == (64, 64) and model.upscaler.config == UPSCALER.model
+    for task in ("vae", "unet", "upscaler"):
         assert [*(folder / "training" / task).glob("sheet_*.png")]
 
 
@@ -87,7 +109,7 @@ def test_the_card_says_how_each_was_made(weights):
         card(folder)
     (folder / "evaluation.md").write_text("the examination")
     text = card(folder)
-    for name, steps in {"judge": 30, "vae": 30, "clip": 300, "unet": 60}.items():
+    for name, steps in {"judge": 30, "vae": 30, "upscaler": 30, "clip": 300, "unet": 60}.items():
         parameters = sum(tensor.numel() for tensor in load_file(folder / f"{name}.safetensors").values())
         assert f"| {name} | {parameters / 1e6:.2f} million | {steps} | 8 | 1 | 32 |" in text
         assert file_hash(folder / f"{name}.safetensors") in text
@@ -122,6 +144,52 @@ def test_some_captions_are_dropped_and_the_network_sees_what_the_objective_says(
     dropped = (context == nothing).all(dim=2).all(dim=1).float().mean()
     assert dropped == pytest.approx(0.5, abs=4 * 0.5 / 640**0.5)
     assert t.min() >= 0 and t.max() <= 999 and abs(t.float().mean() - 499.5) < 4 * 289 / 640**0.5
+
+
+@pytest.mark.slow
+def test_the_upscaler_sees_crops_of_the_same_place_half_of_them_through_the_vae(weights, book):
+    task = UpscalerTask(UPSCALER, book, weights[0])
+    seen = []
+
+    class Witness(torch.nn.Module):
+        def forward(self, x):
+            seen.append(x)
+            return F.interpolate(x, scale_factor=2, mode="nearest")
+
+    indices = torch.arange(8)
+    loss, numbers = task.loss(Witness(), indices, torch.Generator().manual_seed(1))
+    small, large = book.pictures(indices), PictureBook(32, scale=2).pictures(indices)
+    whole = torch.cat([task.rebuilt(small[:4]), small[4:]])
+    places = [(y, x) for y in range(33) for x in range(33) if torch.equal(whole[..., y : y + 32, x : x + 32], seen[0])]
+    ((y, x),) = places
+    crop = large[..., 2 * y : 2 * y + 64, 2 * x : 2 * x + 64]
+    torch.testing.assert_close(loss, (F.interpolate(seen[0], scale_factor=2, mode="nearest") - crop).abs().mean())
+    assert numbers["psnr"] > numbers["psnr_rebuilt"]  # a VAE that has hardly learnt
+
+
+@pytest.mark.slow
+def test_some_steps_show_other_shapes_of_the_same_scenes(weights, book):
+    task = UNetTask(UNET, book, weights[0])
+    assert [tuple(latents.shape) for latents in task.latents] == [(32, 4, 8, 8), (8, 4, 8, 12), (8, 4, 16, 8)]
+    wide = PictureBook(8, width=96).pictures(torch.arange(8))
+    expected = task.vae.encode(wide).mode() * task.vae.config.scaling_factor
+    torch.testing.assert_close(task.latents[1], expected.detach())
+    chosen = torch.tensor([task.shape_of_step(torch.Generator().manual_seed(k)) for k in range(2000)])
+    shares = chosen.bincount(minlength=3) / 2000
+    for share, p in zip(shares.tolist(), (0.7, 0.15, 0.15), strict=True):
+        assert abs(share - p) < 4 * (p * (1 - p) / 2000) ** 0.5
+    shapes = set()
+
+    class Witness(torch.nn.Module):
+        def forward(self, x_t, t, context):
+            shapes.add(tuple(x_t.shape[2:]))
+            return torch.zeros_like(x_t)
+
+    for k in range(40):
+        task.loss(Witness(), torch.arange(24, 32), torch.Generator().manual_seed(k))  # pages that only squares have
+    assert shapes == {(8, 8), (8, 12), (16, 8)}
+    squares = UNetTask(replace(UNET, other_shapes=0.0), book, weights[0])
+    assert len(squares.latents) == 1 and not any(squares.shape_of_step(torch.Generator()) for _ in range(20))
 
 
 def test_clip_clamps_its_temperature_after_a_step(book, tmp_path):
@@ -178,6 +246,22 @@ def test_half_of_a_clip_batch_is_random_and_the_other_half_alike(book, tmp_path)
     assert seen[2].tolist() == [*range(16)]
 
 
+def test_clip_takes_the_size_of_the_pictures_and_crops_them_where_it_is_asked_to(tmp_path):
+    data, indices = emoji(skin_tones=False), torch.arange(8)
+    seen = {}
+    for augment in (False, True):
+        task = CLIPTask(replace(CLIP, augment=augment), data, tmp_path)
+        assert task.config.picture_size == 32
+        task.labels = None  # no look-alikes: the pictures that were asked for
+        seen[augment] = pictures = []
+        task.model.vision_model.register_forward_pre_hook(lambda _, inputs, pictures=pictures: pictures.append(*inputs))
+        task.loss(task.model, indices, torch.Generator().manual_seed(0))
+    x, (cropped,) = data.pictures(indices), seen[True]
+    assert torch.equal(*seen[False], x)
+    torch.testing.assert_close(cropped, crop(x, torch.Generator().manual_seed(0)))
+    assert ((cropped - x).abs().amax(dim=(1, 2, 3)) > 0.1).all()
+
+
 class Spy:
     r"""A picture book that remembers which pictures were asked for."""
 
@@ -193,3 +277,67 @@ class Spy:
 
     def captions(self, indices, generator):
         return self.book.captions(indices, generator)
+
+
+# ---------------------------------------------------------------------------------------------- pictures as tokens
+
+
+CODEBOOK = CodebookTraining(RECIPE, PictureTokenizerConfig(codes=32, dim=4, channels=(16, 16)))
+TOKENS = TokensTraining(
+    replace(RECIPE, steps=40), Seq2SeqConfig(width=16, heads=2, ff_width=24, text_layers=1, picture_layers=1)
+)
+
+
+@pytest.fixture(scope="module")
+def told(book, tmp_path_factory):
+    r"""A folder with a text tokenizer, a picture tokenizer and a transformer, and what the logs say."""
+    folder = tmp_path_factory.mktemp("told")
+    Tokenizer.train(book.captions(torch.arange(32), torch.Generator()), 600).save(folder / "tokenizer.json")
+    numbers = {}
+    for training, task in ((CODEBOOK, CodebookTask), (TOKENS, TokensTask)):
+        made = task(training, book, folder)
+        records = [*train(made, training.recipe, folder / "training" / made.settings["task"])]
+        numbers[task] = [record.numbers for record in records]
+    return folder, numbers
+
+
+@pytest.mark.slow
+def test_the_road_of_tokens_learns(told):
+    _, numbers = told
+    psnr = torch.tensor([step["psnr"] for step in numbers[CodebookTask]])
+    assert psnr[-10:].mean() > psnr[:5].mean() + 0.5
+    bits = torch.tensor([step["bits"] for step in numbers[TokensTask]])
+    assert bits[-10:].mean() < 0.9 * bits[:5].mean()
+
+
+@pytest.mark.slow
+def test_what_the_road_of_tokens_leaves_writes_pictures(told):
+    folder, _ = told
+    codebook = load_model(folder, "codebook", PictureTokenizerConfig, PictureTokenizer)
+    model = load_model(folder, "tokens", Seq2SeqConfig, Seq2Seq)
+    tokenizer = Tokenizer.load(folder / "tokenizer.json")
+    words = tokenizer(["a red house", ""], model.config.text_length)
+    *_, last = write(model, words[:1], words[1:], [torch.Generator()], scale=2.0)
+    assert codebook.decode(last.ids.view(1, 8, 8)).shape == (1, 3, 64, 64)
+    for task in ("codebook", "tokens"):
+        assert [*(folder / "training" / task).glob("sheet_*.png")]
+
+
+@pytest.mark.slow
+def test_the_transformer_is_asked_for_the_codebooks_ids_and_a_share_of_the_captions_is_dropped(told, book):
+    folder, _ = told
+    task = TokensTask(replace(TOKENS, caption_dropout=0.5), book, folder)
+    codebook = load_model(folder, "codebook", PictureTokenizerConfig, PictureTokenizer)
+    ids, seen = codebook.encode(book.pictures(torch.arange(32))).flatten(1), []
+
+    class Witness(torch.nn.Module):
+        def forward(self, words, picture_ids):
+            seen.append(words)
+            return 20 * torch.nn.functional.one_hot(ids, 32).float()  # nats for the right token; for the 31 others 0
+
+    losses = [task.loss(Witness(), torch.arange(32), torch.Generator().manual_seed(k))[0] for k in range(20)]
+    torch.testing.assert_close(losses[0], (31 * torch.tensor(-20.0).exp()).log1p())
+    nothing = task.tokenizer([""], task.config.text_length)
+    dropped = (torch.cat(seen) == nothing).all(dim=1).float().mean()
+    assert dropped == pytest.approx(0.5, abs=4 * 0.5 / 640**0.5)
+    assert task.model.config.text_end == nothing.max() and task.model.config.codes == 32

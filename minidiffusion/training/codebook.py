@@ -1,0 +1,66 @@
+r"""Training the picture tokenizer: pictures in, 64 whole numbers, the same pictures out (article 6.1).
+
+    loss = |x - x_hat|^2 + l1 |x - x_hat| + codes_weight (|sg[z] - e|^2 + beta |z - sg[e]|^2)
+
+The pixels' part is that of the VAE. The codes' part, van den Oord's (latent/vq.py), is a mean over d numbers that carry
+the 192 of a patch: at weight 1 it outweighs the pixels, and the encoder learns to agree with its codes before it learns
+to see.
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import PIL.Image
+import torch
+from torch import Tensor, nn
+
+from minidiffusion.checkpoint import save_model
+from minidiffusion.data.captioned import CaptionedPictures
+from minidiffusion.latent.vq import perplexity, usage
+from minidiffusion.tokens.codebook import PictureTokenizer, PictureTokenizerConfig
+
+from .loop import Recipe
+from .sheet import picture_sheet
+
+
+@dataclass(frozen=True)
+class CodebookTraining:
+    r"""Everything that decides how the picture tokenizer turns out."""
+
+    recipe: Recipe = Recipe(steps=3000, batch=32, lr=1e-3, warmup=100, ema=0.998, save_every=250, sheet_every=500)
+    model: PictureTokenizerConfig = PictureTokenizerConfig()
+    l1: float = 0.1
+    codes_weight: float = 0.1
+
+
+class CodebookTask:
+    r"""The picture tokenizer on the pictures of `data`; the finished weights go to the folder `weights`."""
+
+    def __init__(self, training: CodebookTraining, data: CaptionedPictures, weights: Path):
+        self.training, self.data, self.weights = training, data, weights
+        self.settings = {"task": "codebook", **asdict(training)}
+        torch.manual_seed(training.recipe.seed)
+        self.model = PictureTokenizer(training.model).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        some = data.pictures(torch.arange(min(2048, len(data))))
+        self.model.start(some, torch.Generator().manual_seed(training.recipe.seed))
+
+    def loss(self, model: nn.Module, indices: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+        x = self.data.pictures(indices).to(next(model.parameters()).device)
+        x_hat, quantized = model(x)
+        mse = (x_hat - x).square().mean()
+        l1 = (x_hat - x).abs().mean()
+        loss = mse + self.training.l1 * l1 + self.training.codes_weight * quantized.loss
+        ids, codes = quantized.ids, self.training.model.codes
+        psnr = 10 * (4 / mse.detach()).log10()
+        return loss, {"psnr": psnr.item(), "usage": usage(ids, codes), "perplexity": perplexity(ids, codes)}
+
+    def sheet(self, model: nn.Module) -> PIL.Image.Image:
+        assert isinstance(model, PictureTokenizer)
+        x = self.data.pictures(torch.arange(16) % len(self.data)).to(next(model.parameters()).device)
+        return picture_sheet(torch.cat([x, model.decode(model.encode(x))]), columns=16)
+
+    def after_step(self) -> None:
+        pass
+
+    def save(self, folder: Path, model: nn.Module) -> None:
+        save_model(self.weights, "codebook", model, self.training.model, dtype=torch.float16)

@@ -1,0 +1,109 @@
+r"""Training the transformer that writes pictures: which token comes next? (article 6.1; Dayma et al. 2021)
+
+    picture --codebook--> id_1 ... id_64,    caption --tokenizer--> words
+    loss = mean_i -log p(id_i | id_1 ... id_{i-1}, words)           in nats a token
+
+The picture tokenizer is finished and stays frozen, so every picture is told once, before the first step. log K is what
+a network pays that knows nothing. A tenth of the captions is replaced by the empty one, which super-conditioning needs.
+"""
+
+import math
+from dataclasses import asdict, dataclass, replace
+from math import isqrt
+from pathlib import Path
+
+import PIL.Image
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Int
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from minidiffusion.checkpoint import load_model, save_model
+from minidiffusion.clip.tokenizer import Tokenizer
+from minidiffusion.data.captioned import CaptionedPictures
+from minidiffusion.tokens.codebook import PictureTokenizer, PictureTokenizerConfig
+from minidiffusion.tokens.sampling import write
+from minidiffusion.tokens.seq2seq import Seq2Seq, Seq2SeqConfig
+
+from .loop import Recipe, training_device
+from .sheet import picture_sheet
+
+
+@dataclass(frozen=True)
+class TokensTraining:
+    r"""Everything that decides how the transformer turns out.
+
+    The vocabularies in `model` are replaced by those of the two tokenizers.
+    """
+
+    recipe: Recipe = Recipe(
+        steps=8000,
+        batch=64,
+        lr=1e-3,
+        warmup=250,
+        weight_decay=0.05,
+        ema=0.999,
+        save_every=500,
+        sheet_every=1000,
+        log_every=100,
+    )
+    model: Seq2SeqConfig = Seq2SeqConfig()
+    caption_dropout: float = 0.1
+
+
+class TokensTask:
+    r"""The transformer on `data`. `weights` holds the trained codebook and the text tokenizer, and receives it."""
+
+    def __init__(self, training: TokensTraining, data: CaptionedPictures, weights: Path):
+        self.training, self.data, self.weights = training, data, weights
+        self.settings = {"task": "tokens", **asdict(training)}
+        self.device = training_device()
+        self.tokenizer = Tokenizer.load(weights / "tokenizer.json")
+        self.codebook = load_model(weights, "codebook", PictureTokenizerConfig, PictureTokenizer).to(self.device)
+        self.ids = tokenise_all(self.codebook, data, self.device)
+        self.config = replace(
+            training.model,
+            text_vocab=self.tokenizer.vocab_size,
+            text_end=self.tokenizer.end,
+            codes=self.codebook.config.codes,
+            places=self.ids.shape[1],
+        )
+        torch.manual_seed(training.recipe.seed)
+        self.model = Seq2Seq(self.config)
+
+    def words(self, captions: list[str]) -> Int[Tensor, "b m"]:
+        return self.tokenizer(captions, self.config.text_length).to(self.device)
+
+    def loss(self, model: nn.Module, indices: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+        ids = self.ids[indices].to(self.device)
+        dropped = torch.rand(len(indices), generator=generator) < self.training.caption_dropout
+        captions = self.data.captions(indices, generator)
+        words = self.words(["" if drop else text for text, drop in zip(captions, dropped, strict=True)])
+        logits = model(words, ids)
+        loss = F.cross_entropy(logits.flatten(0, 1), ids.flatten())
+        return loss, {"bits": loss.item() / math.log(2)}
+
+    def sheet(self, model: nn.Module) -> PIL.Image.Image:
+        r"""32 captions of the data, written with super-conditioning 3 from fixed seeds."""
+        n = 32
+        assert isinstance(model, Seq2Seq)
+        captions = self.data.captions(torch.arange(n) % len(self.data), torch.Generator().manual_seed(0))
+        generators = [torch.Generator().manual_seed(seed) for seed in range(n)]
+        *_, last = write(model, self.words(captions), self.words([""] * n), generators, scale=3.0, top_p=0.95)
+        ids = rearrange(last.ids, "n (h w) -> n h w", h=isqrt(self.config.places))
+        return picture_sheet(self.codebook.decode(ids), columns=8)
+
+    def after_step(self) -> None:
+        pass
+
+    def save(self, folder: Path, model: nn.Module) -> None:
+        save_model(self.weights, "tokens", model, self.config, dtype=torch.float16)
+
+
+@torch.no_grad()
+def tokenise_all(codebook: PictureTokenizer, data: CaptionedPictures, device: torch.device) -> Int[Tensor, "n places"]:
+    r"""The ids of all pictures, row by row, on the CPU."""
+    parts = tqdm(torch.arange(len(data)).split(64), desc="tokenising", unit_scale=64, unit="picture", mininterval=5)
+    return torch.cat([codebook.encode(data.pictures(indices).to(device)).flatten(1).cpu() for indices in parts])
