@@ -117,3 +117,24 @@ def test_mistakes_get_a_sentence_and_leave_nothing(run, tmp_path, command, words
     before = sorted(tmp_path.rglob("*"))
     assert refused(run(*command), words)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_books_icons_and_patterns_are_written(run, tmp_path):
+    (tmp_path / "story.txt").write_text("# A story\nOnce there was a house. | a red house\n夜晚", encoding="utf-8")
+    few = ("--steps", "2")
+    assert run("book", "story.txt", *few) == (0, "book.html: 2 pages\n", "")
+    text = (tmp_path / "book.html").read_text(encoding="utf-8")
+    assert "Once there was a house." in text and "夜晚" in text and text.count("data:image/png") == 2
+    assert run("icons", "a {red, blue} house", *few) == (0, "icons.png: 2 icons\n", "")
+    assert Record.from_dict(read_record("icons-2.png")).action == "upscale"
+    assert run("pattern", "a red house", "--times", "2", *few) == (0, "pattern.png: 32 x 32\n", "")
+    assert (image("pattern.png")[:16, 16:] == image("pattern-tile.png")).all()
+    (tmp_path / "bytes.txt").write_bytes(b"\xff\xfe\x00")
+    for command in (
+        ("book", "missing.txt"),
+        ("book", "bytes.txt"),
+        ("icons", "a", "--out", "a.jpg"),
+        ("pattern", "--out", "a.gif", "a"),
+    ):
+        assert refused(run(*command)), command
+    assert refused(run("icons", "a {b"), "has no partner") and refused(run("pattern", "{a}"), "not written out")

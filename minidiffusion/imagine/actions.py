@@ -24,9 +24,6 @@ from .pipeline import TextToImage, to_pixels
 from .prompt import Prompt
 from .record import Picture, Record, pixel_hash
 
-SUBTLE, STRONG = 0.35, 0.7
-"""Strengths of `vary`."""
-
 
 def imagine(
     model: TextToImage,
@@ -57,10 +54,11 @@ def vary(
     picture: Picture,
     seeds: Sequence[int],
     prompt: str | Prompt | None = None,
-    strength: float = STRONG,
+    strength: float = 0.7,
     how: How = AS_USUAL,
 ) -> list[Picture]:
-    r"""Pictures like this one. strength: from 0 (what the autoencoder makes of it) to 1 (nothing of it is left).
+    r"""Pictures like this one. strength: from 0 (what the autoencoder makes of it) to 1 (nothing of it is left);
+    Midjourney's "subtle" is about 0.35, its "strong" 0.7.
 
     prompt: by default the picture's own; another one is what Midjourney calls remix. Raises ValueError for a strength
     outside that range, and for a picture whose sides the model cannot draw.

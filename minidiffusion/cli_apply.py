@@ -1,0 +1,122 @@
+r"""The commands that make something of pictures: `minidiffusion book`, `icons` and `pattern` (article 5)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from minidiffusion.cli import parse, use_threads
+
+
+@dataclass(frozen=True, kw_only=True)
+class Applied:
+    r"""What these commands have in common."""
+
+    seed: int = 0
+    """0 to 4294967295."""
+    steps: int = 25
+    """How many steps the sampler takes."""
+    weights: str = "picturebook"
+    """The name of weights that are shipped, or a folder."""
+    threads: int | None = None
+    """How many threads of the processor to use; None leaves it to PyTorch."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Book(Applied):
+    r"""A picture book: one HTML file that holds its pictures and loads nothing. A browser prints it."""
+
+    story: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="STORY")]
+    """A text file: "# TITLE", then a line for each page, TEXT or TEXT | PROMPT."""
+    out: Path = Path("book.html")
+    """Where to write it."""
+
+
+def book(arguments: Sequence[str]) -> None:
+    options = parse(Book, "book", arguments)
+    from minidiffusion.checkpoint import write_atomically
+    from minidiffusion.imagine import TextToImage, applications
+    from minidiffusion.imagine.drawing import How
+
+    try:
+        story = options.story.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"The story {options.story} cannot be read as text: {error}.") from error
+    title, pages = applications.read_story(story)
+    use_threads(options.threads)
+    model = TextToImage.load(options.weights)
+    pictures = applications.illustrate(model, pages, options.seed, How(options.steps))
+    write_atomically(options.out, applications.book(title, [page.text for page in pages], pictures).encode())
+    print(f"{options.out}: {len(pages)} pages")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Icons(Applied):
+    r"""A sheet of icons or logos, one for each choice: "a {red, blue} {house, boat}, paper cut" makes four."""
+
+    prompt: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="PROMPT")]
+    """What to draw, with choices in braces."""
+    out: Path = Path("icons.png")
+    """The sheet; the single icons are written beside it."""
+
+
+def icons(arguments: Sequence[str]) -> None:
+    options = parse(Icons, "icons", arguments)
+    check_png(options.out)
+    from minidiffusion.imagine.prompt import jobs
+
+    jobs(options.prompt)  # what is wrong with it is known before anything is loaded
+    from minidiffusion.checkpoint import write_atomically
+    from minidiffusion.imagine import TextToImage, applications
+    from minidiffusion.imagine.drawing import How
+    from minidiffusion.imagine.grid import to_png
+
+    use_threads(options.threads)
+    sheet, single = applications.icons(
+        TextToImage.load(options.weights), options.prompt, options.seed, How(options.steps)
+    )
+    for i, picture in enumerate(single, start=1):
+        assert picture.record is not None
+        path = options.out.with_name(f"{options.out.stem}-{i}.png")
+        write_atomically(path, to_png(picture.image, picture.record.to_dict()))
+    write_atomically(options.out, to_png(sheet, {}))
+    print(f"{options.out}: {len(single)} icons")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pattern(Applied):
+    r"""A picture that fits itself on all sides, laid side by side."""
+
+    prompt: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="PROMPT")]
+    """What to draw."""
+    times: int = 3
+    """How many times across and down, 1 to 16."""
+    out: Path = Path("pattern.png")
+    """The wall; the one tile is written beside it."""
+
+
+def pattern(arguments: Sequence[str]) -> None:
+    options = parse(Pattern, "pattern", arguments)
+    check_png(options.out)
+    from minidiffusion.imagine.prompt import parse as parse_prompt
+
+    parse_prompt(options.prompt)
+    from minidiffusion.checkpoint import write_atomically
+    from minidiffusion.imagine import TextToImage, applications
+    from minidiffusion.imagine.drawing import How
+    from minidiffusion.imagine.grid import to_png
+
+    use_threads(options.threads)
+    model, how = TextToImage.load(options.weights), How(options.steps)
+    wall, tile = applications.pattern(model, options.prompt, options.seed, options.times, how)
+    assert tile.record is not None
+    write_atomically(options.out.with_name(f"{options.out.stem}-tile.png"), to_png(tile.image, tile.record.to_dict()))
+    write_atomically(options.out, to_png(wall, tile.record.to_dict()))
+    print(f"{options.out}: {wall.width} x {wall.height}")
+
+
+def check_png(out: Path) -> None:
+    if out.suffix.lower() != ".png":
+        raise ValueError(f"--out is {out}; pictures are written as .png only, which keeps them exact.")
