@@ -354,10 +354,10 @@ def test_help_names_the_commands_and_their_options(run):
 
 
 def test_without_a_command_that_exists_the_commands_are_named(run):
-    assert_refused(run(), 2, "A command is missing; valid are: imagine, vary, upscale, repaint")
-    assert_refused(
-        run("imagin", PROMPT), 2, '"imagin" is not a command; valid are: imagine, vary, repaint'
-    )
+    valid = f"valid are: {', '.join(cli.COMMANDS)}."
+    assert len(cli.COMMANDS) == 18 and "imagine, vary, upscale" in valid
+    assert_refused(run(), 2, f"A command is missing; {valid}")
+    assert_refused(run("imagin", PROMPT), 2, f'"imagin" is not a command; {valid}')
 
 
 def test_evaluate_prints_the_table(run, monkeypatch):

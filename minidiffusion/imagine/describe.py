@@ -24,7 +24,12 @@ STARTS = 3
 
 
 def describe(model: TextToImage, image: PIL.Image.Image, language: str = "en") -> list[str]:
-    r"""Captions of the picture, the best first, one for each place where the search ended: up to STARTS."""
+    r"""Captions of the picture, the best first: up to STARTS."""
+    return [captions.describe(scene, language) for scene in nearest_scenes(model, image)]
+
+
+def nearest_scenes(model: TextToImage, image: PIL.Image.Image) -> list[Scene]:
+    r"""What CLIP takes the picture for, the nearest first: one scene for each place where the search ended."""
     picture = look(model, image)
     similarity: dict[Scene, float] = {}  # of the captions that were asked about
 
@@ -44,12 +49,12 @@ def describe(model: TextToImage, image: PIL.Image.Image, language: str = "en") -
             for name, values in ATTRIBUTES.items():
                 scene = best([replace(scene, **{name: value}) for value in values])
         ends.add(scene)
-    return [captions.describe(scene, language) for scene in sorted(ends, key=similarity.__getitem__, reverse=True)]
+    return sorted(ends, key=similarity.__getitem__, reverse=True)
 
 
 def style_of(model: TextToImage, image: PIL.Image.Image) -> str:
     r"""The word for the picture's style."""
-    return describe(model, image)[0].rpartition(", ")[2]
+    return captions.LEXICON["style"][nearest_scenes(model, image)[0].style]["en"][0]
 
 
 def shorten(model: TextToImage, prompt: str) -> list[tuple[str, float]]:
