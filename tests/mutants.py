@@ -27,6 +27,7 @@ class Mutant(NamedTuple):
 
 DIFFUSION = "minidiffusion/diffusion/"
 MCMC = "minidiffusion/mcmc/"
+TOKENS = "minidiffusion/tokens/"
 MUTANTS = [
     Mutant(
         "the network's time is off by one",
@@ -327,6 +328,76 @@ MUTANTS += [
         "upper = ((bits + (0x7FFF + ((bits >> 16) & 1))) >> 16)",
         "upper = (bits >> 16)",
         "tests/kernels/test_interpreter.py::test_rounding_is_that_of_pytorch_for_every_kind_of_number",
+    ),
+    Mutant(
+        "codes: straight-through without detach",
+        "minidiffusion/latent/vq.py",
+        "Quantized(e.detach() + (z - z.detach()), ids, loss)",
+        "Quantized(e + (z - z.detach()), ids, loss)",
+        "tests/latent/test_vq.py::test_the_gradient_goes_straight_through_to_z_and_not_to_the_codes",
+    ),
+    Mutant(
+        "codes: beta on the codebook's term",
+        "minidiffusion/latent/vq.py",
+        "F.mse_loss(e, z.detach()) + self.beta * F.mse_loss(z, e.detach())",
+        "self.beta * F.mse_loss(e, z.detach()) + F.mse_loss(z, e.detach())",
+        "tests/latent/test_vq.py::test_the_gradients_of_the_loss_are_those_of_equation_3",
+    ),
+    Mutant(
+        "ELBO: the clamp of free bits before the mean",
+        "minidiffusion/latent/elbo.py",
+        "posterior.kl_of_each().mean(dim=0).clamp(min=floor).sum()",
+        "posterior.kl_of_each().clamp(min=floor).mean(dim=0).sum()",
+        "tests/latent/test_elbo.py::test_free_bits_by_hand",
+    ),
+    Mutant(
+        "tokens: the future is seen",
+        TOKENS + "seq2seq.py",
+        "causal=x.shape[1] > 1)",
+        "causal=False)",
+        "tests/tokens/test_seq2seq.py::test_nothing_leaks_from_the_future",
+    ),
+    Mutant(
+        "tokens: the picture is not shifted behind BOS",
+        TOKENS + "seq2seq.py",
+        "shifted = F.pad(picture_ids[:, :-1], (1, 0), value=self.bos)",
+        "shifted = picture_ids",
+        "tests/tokens/test_seq2seq.py::test_nothing_leaks_from_the_future",
+    ),
+    Mutant(
+        "tokens: BOS is a code",
+        TOKENS + "seq2seq.py",
+        "(1, 0), value=self.bos)",
+        "(1, 0), value=0)",
+        "tests/tokens/test_seq2seq.py::test_with_a_cache_every_place_gets_the_logits_that_it_gets_without",
+    ),
+    Mutant(
+        "tokens: a cache is written in place, and the next picture begins with it",
+        TOKENS + "seq2seq.py",
+        "return self.head(self.decoder.final_norm(x)), cache._replace(picture=picture)",
+        "cache.picture[:] = picture\n        return self.head(self.decoder.final_norm(x)), cache",
+        "tests/tokens/test_seq2seq.py::test_one_beginning_can_have_two_ends",
+    ),
+    Mutant(
+        "studio: what is kept goes through the autoencoder",
+        "minidiffusion/imagine/drawing.py",
+        "return torch.where(unknown > 0, drawn.cpu(), x)",
+        "return drawn.cpu()",
+        "tests/imagine/test_actions.py::test_outside_the_mask_every_bit_is_kept_and_inside_there_is_something_new",
+    ),
+    Mutant(
+        "studio: every picture of a grid forgets the same words",
+        "minidiffusion/imagine/drawing.py",
+        "each = [steer(prompt, seed, seen) for seed in seeds]",
+        "each = [steer(prompt, seeds[0], seen) for seed in seeds]",
+        "tests/imagine/test_actions.py::test_each_picture_of_a_grid_is_what_its_seed_alone_would_have_made",
+    ),
+    Mutant(
+        "inpainting: the noise does not explain what is known",
+        DIFFUSION + "inpaint.py",
+        "eps=mask * eps + (1 - mask) * true_eps, nu=nu)",
+        "eps=eps, nu=nu)",
+        "tests/diffusion/test_inpaint.py::test_a_denoiser_that_knows_a_part_ends_there_with_any_sampler",
     ),
 ]
 
