@@ -271,14 +271,13 @@ Act = Callable[["TextToImage", "Prompt", list[int], "How"], list["Picture"]]
 
 def apply(options: OfPicture, file: str, action: str, **settings: object) -> None:
     r"""Draw by an action on the picture of a file."""
-    from minidiffusion.imagine import actions
+    from minidiffusion.imagine import actions, drawing, prompt
 
     picture = opened(file)
-    own = picture.record.prompt if picture.record else ""
     do = getattr(actions, action)
     draw(
         options,
-        own if options.prompt is None else options.prompt,
+        prompt.format(drawing.read(None, picture)) if options.prompt is None else options.prompt,
         lambda model, prompt, seeds, how: do(model, picture, seeds, prompt=prompt, how=how, **settings),
     )
 

@@ -83,6 +83,13 @@ def test_a_picture_from_elsewhere_has_no_prompt_and_must_be_brought_along(run):
     assert (image("again.png") == image("new-1.png")).all()
 
 
+def test_a_picture_that_looked_at_another_can_be_varied(run):
+    assert run("imagine", "house-1.png a cat", *QUICK, "--out", "cat.png")[0] == 0
+    assert run("vary", "cat-1.png", *QUICK, "--out", "new.png")[0] == 0
+    assert read_record("new-1.png")["prompt"] == "a cat"
+    assert refused(run("vary", "cat-1.png", "--prompt", "house-1.png a cat", *QUICK), "Only a new picture")
+
+
 def test_words_for_a_picture_and_the_weight_of_words(run):
     status, out, _ = run("describe", "house-1.png")
     assert status == 0 and 1 <= len(out.splitlines()) <= 3 and out.isascii()

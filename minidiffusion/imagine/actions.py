@@ -38,6 +38,7 @@ def imagine(
     looked: the opened images of the prompt, and then that of --sref.
     """
     prompt = read(prompt)
+    settings = {} if size is None else {"size": list(size)}
     size = size_of(model, prompt.ar) if size is None else model.sides(size)
     wanted = len(prompt.images) + (prompt.sref is not None)
     if len(looked) != wanted:
@@ -46,7 +47,7 @@ def imagine(
     if prompt.sref is not None:
         seen.append((style_of(model, looked[-1].image), prompt.sw / 100))
     x = draw(model, prompt, seeds, how, size, seen)
-    return finished(model, "imagine", prompt, seeds, how, x, {}, looked)
+    return finished(model, "imagine", prompt, seeds, how, x, settings, looked)
 
 
 def vary(
@@ -161,7 +162,7 @@ def blend(
     """
     if not 2 <= len(pictures) <= 5:
         raise ValueError(f"{len(pictures)} pictures cannot be blended; valid are 2 to 5.")
-    prompt = read(prompt)
+    prompt = read(prompt, pictures[0])
     size = model.sides(pictures[0].image.size)
     seen = [(describe(model, picture.image)[0], 1.0) for picture in pictures]
     resized = [picture.image.resize(size, PIL.Image.Resampling.LANCZOS) for picture in pictures]
@@ -183,6 +184,8 @@ def upscale(
 
     Without a network for it, as for Stable Diffusion, it is Lanczos' interpolation.
     """
+    if not 0 <= strength <= 1:
+        raise ValueError(f"The strength is {strength}; valid are 0 to 1.")
     prompt = read(prompt, picture)
     if strength > 0:
         images = [each.image for each in vary(model, picture, seeds, prompt, strength, how)]
@@ -200,7 +203,9 @@ def enlarge(model: TextToImage, image: PIL.Image.Image) -> PIL.Image.Image:
 
 
 ACTIONS: dict[str, Callable[..., list[Picture]]] = {
-    "imagine": lambda model, looked, **given: imagine(model, looked=looked, **given),
+    "imagine": lambda model, looked, size=None, **given: imagine(
+        model, looked=looked, size=None if size is None else tuple(size), **given
+    ),
     "vary": lambda model, sources, **given: vary(model, *sources, **given),
     "repaint": lambda model, sources, mask, **given: repaint(model, *sources, mask=unpack(mask), **given),
     "zoom": lambda model, sources, **given: zoom(model, *sources, **given),

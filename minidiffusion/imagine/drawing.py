@@ -79,7 +79,7 @@ def draw(
     else:
         times = Times(*(column[round((1 - strength) * steps) :] for column in times))
         x = times.alpha[0] * begin + times.sigma[0] * x
-    last = math.ceil(prompt.stop / 100 * (len(times.t) - 1))
+    last = math.ceil(prompt.stop * (len(times.t) - 1) / 100)  # in this order: 14 / 100 * 50 is more than 7
     with seamless(model.unet, model.vae.decoder, on=prompt.tile):
         for step in islice(SAMPLERS[how.sampler](denoise, x, times, noise=noise), last):
             if how.on_step is not None:
@@ -100,11 +100,17 @@ def fill(
 
 
 def read(prompt: str | Prompt | None, picture: Picture | None = None) -> Prompt:
-    r"""The prompt; if there is none, the picture's own, without the pictures that it looked at."""
+    r"""The prompt; if there is none, the picture's own, without the pictures that it looked at.
+
+    Raises ValueError if what is done with a picture should look at others as well.
+    """
     if prompt is None:
         own = parse(picture.record.prompt if picture and picture.record else "")
         return replace(own, images=(), sref=None)
-    return parse(prompt) if isinstance(prompt, str) else prompt
+    prompt = parse(prompt) if isinstance(prompt, str) else prompt
+    if picture is not None and (prompt.images or prompt.sref):
+        raise ValueError("Only a new picture can look at others; this prompt may name none, and have no --sref.")
+    return prompt
 
 
 def size_of(model: TextToImage, ar: tuple[int, int]) -> tuple[int, int]:

@@ -1,5 +1,6 @@
 r"""The actions of the studio, with a tiny random model: what they keep and change, and that they can be repeated."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -159,6 +160,21 @@ def test_what_is_under_the_mask_is_never_looked_at(model, picture):
     assert distance(one, two) < 12
 
 
+def test_a_step_is_counted_exactly(model):
+    (early,) = imagine(model, f"{PROMPT} --stop 14", [3], How(steps=50))  # 0.14 * 50 is 7.000000000000001
+    way = list(model.trajectory(PROMPT, [3], steps=50))
+    assert early.image.tobytes() == to_pixels(model.decode(way[6].x0_hat)).tobytes()
+
+
+def test_what_is_done_with_a_picture_looks_at_no_others(model, picture):
+    for prompt in ("x.png a cat", "a cat --sref x.png"):
+        for act in (vary, zoom, upscale):
+            with pytest.raises(ValueError, match="Only a new picture can look at others"):
+                act(model, picture, [1], prompt=prompt)
+        with pytest.raises(ValueError, match="Only a new picture can look at others"):
+            blend(model, [picture, picture], [1], prompt)
+
+
 def test_a_prompt_that_looked_at_pictures_is_taken_over_without_them(model, photo):
     (looked,) = imagine(model, f"x.png {PROMPT} --sref y.png", [5], QUICK, looked=[photo, photo])
     assert vary(model, looked, [6], how=QUICK)[0].record.prompt == PROMPT
@@ -229,6 +245,12 @@ def test_twice_the_pixels_by_lanczos_or_by_what_was_learnt(model, photo):
     assert (pixels(learnt) == to_pixels(network(x).detach())[0]).all() and learnt.record.width == 32
 
 
+def test_a_strength_outside_its_range_is_refused(model, picture):
+    for strength in (-0.1, 1.1, float("nan")):
+        with pytest.raises(ValueError, match="valid are 0 to 1"):
+            upscale(model, picture, [1], strength=strength)
+
+
 def test_a_creative_one_is_drawn_anew_before(model, picture):
     one, two = upscale(model, picture, [1, 2], strength=0.5, how=QUICK)
     (varied,) = vary(model, picture, [2], strength=0.5, how=QUICK)
@@ -260,6 +282,15 @@ def test_every_result_can_be_made_again_from_its_record_alone(model, picture, ph
         assert again(model, record, [photo.image]).image.tobytes() == result.image.tobytes(), action
     (grandchild,) = vary(model, results["zoom"], [11], "a cat", 0.4, QUICK)
     assert again(model, grandchild.record).image.tobytes() == grandchild.image.tobytes()
+
+
+def test_a_picture_of_another_size_is_made_again_in_that_size(model):
+    (wide,) = imagine(model, PROMPT, [3], QUICK, size=(48, 32))
+    record = Record.from_dict(json.loads(json.dumps(wide.record.to_dict())))
+    assert again(model, record).image.tobytes() == wide.image.tobytes()
+    for size in ("ab", 3, [48], [48, 33]):
+        with pytest.raises(ValueError):
+            again(model, replace(record, settings={"size": size}))
 
 
 def test_what_cannot_be_made_again_says_why(model, picture, photo):
