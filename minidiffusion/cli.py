@@ -126,12 +126,12 @@ def elsewhere(module: str, name: str) -> Callable[[Sequence[str]], None]:
     return lambda arguments: getattr(import_module(f"minidiffusion.{module}"), name)(arguments)
 
 
-DRAW = ("imagine", "vary", "upscale", "repaint", "zoom", "pan", "blend", "again", "describe", "shorten", "flags")
+DRAW = ("imagine", "vary", "upscale", "repaint", "zoom", "pan", "blend", "again", "flags")
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     **{name: elsewhere("cli_draw", name) for name in DRAW},
     "train": train,
     "evaluate": evaluate,
-    **{name: elsewhere("cli_clip", name) for name in ("clip", "search")},
+    **{name: elsewhere("cli_clip", name) for name in ("clip", "search", "describe", "shorten")},
     **{name: elsewhere("cli_apply", name) for name in ("book", "icons", "pattern")},
 }
 

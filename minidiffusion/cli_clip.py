@@ -1,4 +1,4 @@
-r"""The commands that look: `minidiffusion clip` (article, listing 4.2) and `minidiffusion search`."""
+r"""The commands that look, with CLIP: `minidiffusion clip` (article, listing 4.2), `search`, `describe`, `shorten`."""
 
 import sys
 from collections.abc import Sequence
@@ -132,6 +132,49 @@ def write_sheet(files: Sequence[Path], out: Path) -> None:
     buffer = io.BytesIO()
     grid(squares, enlarge=1).save(buffer, "PNG")
     write_atomically(out, buffer.getvalue())
+
+
+@dataclass(frozen=True)
+class Describe:
+    r"""Put a picture into words, with CLIP: up to three captions that would be prompts, the best first."""
+
+    picture: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="PICTURE")]
+    """A file or an address, ours or not."""
+    language: str = "en"
+    """en or zh."""
+    weights: str = "picturebook"
+    """The name of weights that are shipped, or a folder."""
+
+
+def describe(arguments: Sequence[str]) -> None:
+    options = parse(Describe, "describe", arguments)
+    from minidiffusion.clip.read_picture import read_picture
+    from minidiffusion.imagine import TextToImage, describe
+    from minidiffusion.picturebook.captions import check_language
+
+    check_language(options.language)
+    image = read_picture(options.picture)
+    print("\n".join(describe.describe(TextToImage.load(options.weights), image, options.language)))
+
+
+@dataclass(frozen=True)
+class Shorten:
+    r"""Which words of a prompt matter? How far CLIP's vector of it turns without each."""
+
+    prompt: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="PROMPT")]
+    """Words with spaces between."""
+    weights: str = "picturebook"
+    """The name of weights that are shipped, or a folder."""
+
+
+def shorten(arguments: Sequence[str]) -> None:
+    options = parse(Shorten, "shorten", arguments)
+    from minidiffusion.imagine import TextToImage, describe
+
+    words = describe.shorten(TextToImage.load(options.weights), options.prompt)
+    most = max((weight for _, weight in words), default=0.0)
+    for word, weight in words:
+        print(f"{weight:6.3f}  {'#' * round(20 * weight / most) if most > 0 else '':20}  {quoted(word)[1:-1]}")
 
 
 def load(weights: str) -> "Pretrained":

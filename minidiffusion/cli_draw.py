@@ -1,4 +1,4 @@
-r"""The commands that draw, and those that say something about a picture or a prompt: Midjourney's, in miniature."""
+r"""The commands that draw: Midjourney's, in miniature."""
 
 import sys
 import time
@@ -214,48 +214,6 @@ def again(arguments: Sequence[str]) -> None:
     assert record is not None
     write_atomically(options.out, to_png(image, record.to_dict()))
     print(options.out)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Describe:
-    r"""Put a picture into words, with CLIP: up to three captions that would be prompts, the best first."""
-
-    picture: PictureFile
-    """A file or an address, ours or not."""
-    language: str = "en"
-    """en or zh."""
-    weights: str = "picturebook"
-    """The name of weights that are shipped, or a folder."""
-
-
-def describe(arguments: Sequence[str]) -> None:
-    options = parse(Describe, "describe", arguments)
-    from minidiffusion.imagine import TextToImage, describe
-    from minidiffusion.picturebook.captions import check_language
-
-    check_language(options.language)
-    image = opened(options.picture).image
-    print("\n".join(describe.describe(TextToImage.load(options.weights), image, options.language)))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shorten:
-    r"""Which words of a prompt matter? How far CLIP's vector of it turns without each."""
-
-    prompt: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="PROMPT")]
-    """Words with spaces between."""
-    weights: str = "picturebook"
-    """The name of weights that are shipped, or a folder."""
-
-
-def shorten(arguments: Sequence[str]) -> None:
-    options = parse(Shorten, "shorten", arguments)
-    from minidiffusion.imagine import TextToImage, describe
-
-    words = describe.shorten(TextToImage.load(options.weights), options.prompt)
-    most = max((weight for _, weight in words), default=0.0)
-    for word, weight in words:
-        print(f"{weight:6.3f}  {'#' * round(20 * weight / most) if most > 0 else '':20}  {quoted(word)[1:-1]}")
 
 
 def flags(arguments: Sequence[str]) -> None:
