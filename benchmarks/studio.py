@@ -12,12 +12,14 @@ r"""Do the studio's flags and actions do what they say? Each is asked on hundred
     blend      how many attributes of the mixture are of one parent or the other, beside pictures of nothing special?
     describe   how many attributes are named right, of real pages and of generated pictures?
     upscale    how much nearer to a page drawn large than Lanczos' interpolation?
+    ar         is there one subject in a wide or tall picture, as prompted, or are there two?
 
 The rows go to results/studio.csv.
 """
 
 import argparse
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import PIL.Image
@@ -32,13 +34,15 @@ from minidiffusion.imagine import Picture, TextToImage
 from minidiffusion.imagine.actions import blend, enlarge, imagine, vary
 from minidiffusion.imagine.canvas import to_tensor
 from minidiffusion.imagine.describe import nearest_scenes
+from minidiffusion.imagine.drawing import size_of
 from minidiffusion.imagine.metrics import psnr, spread, wilson_interval
+from minidiffusion.imagine.prompt import parse
 from minidiffusion.imagine.questions import exam_rng
 from minidiffusion.imagine.weights import find_weights
 from minidiffusion.networks.judge import Judge, JudgeConfig
 from minidiffusion.picturebook import captions
-from minidiffusion.picturebook.draw import render
-from minidiffusion.picturebook.scene import ATTRIBUTES, COLOURS, STYLES, Scene, random_scene
+from minidiffusion.picturebook.draw import X, render
+from minidiffusion.picturebook.scene import ATTRIBUTES, COLOURS, SIDES, STYLES, SUBJECTS, Scene, random_scene
 
 N = 200
 NAMES = [*ATTRIBUTES]
@@ -185,6 +189,38 @@ def enlarged(studio: Studio) -> Iterator[Row]:
     yield Row("studio", {"part": "upscale", "flag": "all"}, "PSNR over Lanczos", float(np.mean(everything)), "dB")
 
 
+def ratio(studio: Studio) -> Iterator[Row]:
+    r"""The witness is examined first: on real pages, which have one subject, and on pages that were given two."""
+    for ar in ("2:1", "3:2", "2:3", "1:2"):
+        width, height = size_of(studio.model, parse(f"--ar {ar}").ar)
+        some = scenes(N, 11)
+        pages = [render(scene, width, height) for scene in some]
+        if width > height:
+            ends = [[render(replace(scene, side=side), width, height) for side in ("left", "right")] for scene in some]
+            twice = [np.concatenate([a[:, : width // 2], b[:, width // 2 :]], axis=1) for a, b in ends]
+        else:
+            twice = [np.concatenate([render(scene)] * 2) for scene in some]
+        drawn = [np.asarray(p.image) for p in studio.draw([f"{words(scene)} --ar {ar}" for scene in some])]
+        for what, pictures in (("real pages", pages), ("two subjects", twice), ("generated", drawn)):
+            spreads = [apart(studio, x, scene.subject) for x, scene in zip(pictures, some, strict=True)]
+            found = torch.tensor([spread is not None for spread in spreads])
+            two = torch.tensor([spread is not None and spread > 32 for spread in spreads])
+            yield share({"part": "ar", "flag": f"--ar {ar}, {what}"}, "subject found", found)
+            yield share({"part": "ar", "flag": f"--ar {ar}, {what}"}, "found in two places", two)
+
+
+@torch.inference_mode()
+def apart(studio: Studio, picture: np.ndarray, subject: str) -> float | None:
+    r"""How far apart, in pixels, the judge finds the subject; None if it does not. It looks at every square."""
+    x, side = to_tensor(PIL.Image.fromarray(picture)), studio.model.size
+    corners = [(v, h) for v in range(0, x.shape[2] - side + 1, 8) for h in range(0, x.shape[3] - side + 1, 8)]
+    logits = studio.judge(torch.cat([x[:, :, v : v + side, h : h + side] for v, h in corners]))
+    sure = logits["subject"].softmax(-1)[:, SUBJECTS.index(subject)] > 0.95
+    places = logits["side"].argmax(-1)  # where in its square
+    found = [(v, h + X[SIDES[k]]) for (v, h), k, yes in zip(corners, places.tolist(), sure, strict=True) if yes]
+    return max(max(axis) - min(axis) for axis in zip(*found, strict=True)) if found else None
+
+
 QUESTIONS: dict[str, Callable[[Studio], Iterator[Row]]] = {
     "no": no,
     "chaos": chaos,
@@ -195,6 +231,7 @@ QUESTIONS: dict[str, Callable[[Studio], Iterator[Row]]] = {
     "blend": mix,
     "describe": name,
     "upscale": enlarged,
+    "ar": ratio,
 }
 
 

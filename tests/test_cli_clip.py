@@ -2,6 +2,7 @@ r"""`minidiffusion clip` (the article's listing 4.2) and `minidiffusion search`,
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -134,12 +135,13 @@ def test_what_was_seen_is_remembered_and_what_changed_is_seen_anew(book, tmp_pat
 
 
 def test_an_index_is_for_the_same_numbers_seeing_the_same_way():
-    def key(seed=0, size=8):
+    def key(seed=0, size=8, heads=2):
         model = tiny_model(seed)
+        model.clip.config = replace(model.clip.config, vision_heads=heads)
         return weights_hash(Pretrained(model.clip, model.tokenizer, Preprocess(size)))
 
     assert key() == key()
-    assert len({key(), key(seed=1), key(size=16)}) == 3
+    assert len({key(), key(seed=1), key(size=16), key(heads=4)}) == 4
 
 
 def test_a_picture_that_cannot_be_read_is_named_and_passed_over(book, tmp_path, capsys):

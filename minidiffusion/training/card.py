@@ -19,8 +19,7 @@ The model knows the picture book and nothing else: twelve subjects, one to a pic
 outside are named by `minidiffusion imagine` and otherwise ignored. It has no notion of counting, of relations between
 things, or of text in pictures. All training pictures were drawn by this repository's own program, so no photograph and
 nobody's art is in it. The judge that gives the marks was trained on the same drawings; its marks mean something in this
-world only. The eyes of its CLIP tell colour, place, sky and style apart, but hardly subject, size and side: what
-`minidiffusion describe` says of these is guessed.
+world only.
 """
 
 DIGITS_LIMITS = """\

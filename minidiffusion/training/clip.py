@@ -34,7 +34,7 @@ class CLIPTraining:
     """
 
     recipe: Recipe = Recipe(
-        steps=1500, batch=128, lr=1e-3, muon=0.01, warmup=100, weight_decay=0.05, ema=0.998, save_every=250
+        steps=2000, batch=128, lr=1e-3, muon=0.01, warmup=100, weight_decay=0.05, ema=0.998, save_every=250
     )
     model: CLIPConfig = CLIPConfig(vocab_size=2048, vision_layers=(1, 1, 1, 1), vision_width=16, vision_heads=8)
     """A ResNet's eyes: on two cores, a vision transformer is slower, and later to see what a caption says rarely."""
