@@ -108,5 +108,5 @@ $(VENV)/.for-imagine: $(VENV)/.made pyproject.toml constraints.txt
 
 $(VENV)/.for-work: $(VENV)/.for-imagine
 	@echo "installing what the tests and the lessons need as well"
-	$(PIP_INSTALL) -e ".[dev,lessons,parity,kernels]"
+	$(PIP_INSTALL) -e ".[dev,lessons,app,parity,kernels]"
 	@touch $@

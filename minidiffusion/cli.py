@@ -11,9 +11,11 @@ r"""minidiffusion COMMAND ...: a text-to-image system in miniature.
   again PICTURE                 the same picture, from the record in its file
   describe PICTURE              what it shows, in words that would be a prompt
   shorten "PROMPT"              which words matter
+  look PICTURE                  where did it look for each word?
   book STORY                    a picture book, from a text file
   icons "PROMPT"                a sheet of what the choices of a prompt make
   pattern "PROMPT"              a pattern without a seam
+  app                           all of this in a browser
   train vae|clip|unet|...       train a network: on the picture book, emoji, or your own pictures
   evaluate                      examine a model: does it draw what it is told?
   clip IMAGE --label "..."      which sentence fits a picture?
@@ -132,7 +134,8 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "train": train,
     "evaluate": evaluate,
     **{name: elsewhere("cli_clip", name) for name in ("clip", "search", "describe", "shorten")},
-    **{name: elsewhere("cli_apply", name) for name in ("book", "icons", "pattern")},
+    **{name: elsewhere("cli_apply", name) for name in ("book", "icons", "pattern", "look")},
+    "app": elsewhere("cli_app", "app"),
 }
 
 

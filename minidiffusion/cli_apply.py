@@ -1,5 +1,6 @@
-r"""The commands that make something of pictures: `minidiffusion book`, `icons` and `pattern` (article 5)."""
+r"""The commands that make something of pictures: `minidiffusion book`, `icons`, `pattern` and `look` (article 5)."""
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from minidiffusion.cli import parse, use_threads
+from minidiffusion.cli import parse, quoted, use_threads
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +116,43 @@ def pattern(arguments: Sequence[str]) -> None:
     write_atomically(options.out.with_name(f"{options.out.stem}-tile.png"), to_png(tile.image, tile.record.to_dict()))
     write_atomically(options.out, to_png(wall, tile.record.to_dict()))
     print(f"{options.out}: {wall.width} x {wall.height}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    r"""Where did it look for each word? A sheet with the picture, and beside it, word by word, the same in fog that is
+    gone where the network looked at the word."""
+
+    picture: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="PICTURE")]
+    """A single picture that imagine made (not a sheet). It is drawn once more."""
+    out: Path = Path("look.png")
+    """Where to write the sheet."""
+    weights: str = "picturebook"
+    """The weights that made it."""
+    threads: int | None = None
+    """How many threads of the processor to use; None leaves it to PyTorch."""
+
+
+def look(arguments: Sequence[str]) -> None:
+    options = parse(Look, "look", arguments)
+    check_png(options.out)
+    from minidiffusion.checkpoint import write_atomically
+    from minidiffusion.clip.read_picture import read_picture
+    from minidiffusion.imagine import Picture, Record, TextToImage
+    from minidiffusion.imagine.grid import read_record
+    from minidiffusion.imagine.looking import where
+    from minidiffusion.viz.looking import word_maps
+
+    record = Record.from_dict(read_record(options.picture))
+    picture = Picture(read_picture(options.picture), record)
+    use_threads(options.threads)
+    maps = where(TextToImage.load(options.weights), picture)
+    buffer = io.BytesIO()
+    word_maps(picture.image, maps).savefig(buffer, format="png", dpi=150)
+    write_atomically(options.out, buffer.getvalue())
+    for i, (word, weights) in enumerate(maps, start=1):
+        print(f"{i:4}  {weights.max():.3f}  {quoted(word)[1:-1]}")
+    print(options.out)
 
 
 def check_png(out: Path) -> None:

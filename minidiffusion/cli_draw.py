@@ -3,19 +3,19 @@ r"""The commands that draw: Midjourney's, in miniature."""
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeGuard
 
 import tyro
 
 from minidiffusion.cli import MOST_PICTURES, parse, quoted, use_threads
 
 if TYPE_CHECKING:
-    from minidiffusion.diffusion.sampler import Step
     from minidiffusion.imagine import Picture, TextToImage
     from minidiffusion.imagine.drawing import How
     from minidiffusion.imagine.prompt import Prompt
+    from minidiffusion.imagine.with_tokens import Writer
 
 LARGEST_AT_ONCE = 128
 SECONDS_IN_SILENCE = 10
@@ -37,7 +37,7 @@ class Drawing:
     """How many steps the sampler takes; more is slower and, up to a point, better."""
     guidance: float | None = None
     """How strictly to follow the prompt, 0 to 100; 0 ignores it, 1 adds nothing to what the network learnt. None is
-    what suits the weights: 2.5, or 7.5 for Stable Diffusion."""
+    what suits the weights: 2.5, 3 for tokens, or 7.5 for Stable Diffusion."""
     negative: Annotated[str, tyro.conf.arg(name="no")] = ""
     """Words to stay away from, with commas between; the same as --no in the prompt."""
     sampler: str = "dpm++"
@@ -69,10 +69,36 @@ class Imagine(Drawing):
     size: int | None = None
     """Width and height in pixels. None is what the weights were trained on, 64, or 512 for Stable Diffusion; --ar in
     the prompt makes one of them longer."""
+    model: Literal["diffusion", "tokens"] = "diffusion"
+    """diffusion; or tokens: a transformer writes the picture, row by row. What follows is for tokens only, --steps,
+    --sampler and --size for diffusion only; of the flags of a prompt, tokens know --no, --chaos, --seed and --repeat.
+    """
+    temperature: float = 1.0
+    """Above 0; below 1 likely tokens become likelier still."""
+    top_k: int | None = None
+    """Only the so many likeliest tokens are drawn; None is all."""
+    top_p: float = 0.95
+    """Only the likeliest tokens that together have this probability are drawn; 1 is all."""
+    drafts: int = 1
+    """1 to 64: so many are written for each picture, and CLIP takes the best."""
+    begin: str | None = None
+    """A picture, as a file or an address, whose first rows are kept; the rest is written."""
+    rows: int = 4
+    """How many of its rows of tokens, each 8 pixels high, are kept."""
+
+
+TOKENS_ONLY = ("temperature", "top_k", "top_p", "drafts", "begin", "rows")
+DIFFUSION_ONLY = ("steps", "sampler", "size")
 
 
 def imagine(arguments: Sequence[str]) -> None:
     options = parse(Imagine, "imagine", arguments)
+    foreign = DIFFUSION_ONLY if options.model == "tokens" else TOKENS_ONLY
+    for each in fields(Imagine):
+        if each.name in foreign and getattr(options, each.name) != each.default:
+            raise ValueError(f"--{each.name.replace('_', '-')} says nothing to --model {options.model}.")
+    if options.model == "tokens":
+        return write(options)
 
     def act(model: "TextToImage", prompt: "Prompt", seeds: list[int], how: "How") -> list["Picture"]:
         from minidiffusion.clip.read_picture import read_picture
@@ -83,6 +109,20 @@ def imagine(arguments: Sequence[str]) -> None:
         return actions.imagine(model, prompt, seeds, how, size, looked)
 
     draw(options, options.prompt, act, options.size)
+
+
+def write(options: Imagine) -> None:
+    r"""`imagine --model tokens`."""
+    from minidiffusion.imagine import with_tokens
+
+    settings = (options.guidance, options.temperature, options.top_k, options.top_p, options.drafts)
+    with_tokens.Writing(*settings)  # refused before anything slow
+    begin = None if options.begin is None else opened(options.begin)
+
+    def act(model: "Writer", prompt: "Prompt", seeds: list[int], how: Any) -> list["Picture"]:
+        return with_tokens.write(model, prompt, seeds, with_tokens.Writing(*settings, how.on_step), begin, options.rows)
+
+    draw(options, options.prompt, act)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,11 +246,13 @@ def again(arguments: Sequence[str]) -> None:
     from minidiffusion.clip.read_picture import read_picture
     from minidiffusion.imagine import Record, TextToImage, actions
     from minidiffusion.imagine.grid import read_record, to_png
+    from minidiffusion.imagine.with_tokens import Writer
 
     record = Record.from_dict(read_record(options.picture))
     brought = [read_picture(path) for path in options.source]
     use_threads(options.threads)
-    image, record = actions.again(TextToImage.load(options.weights), record, brought)
+    model = (Writer if record.action == "write" else TextToImage).load(options.weights)
+    image, record = actions.again(model, record, brought)
     assert record is not None
     write_atomically(options.out, to_png(image, record.to_dict()))
     print(options.out)
@@ -224,7 +266,12 @@ def flags(arguments: Sequence[str]) -> None:
 
 # ------------------------------------------------------------------------------------------------------ what they share
 
-Act = Callable[["TextToImage", "Prompt", list[int], "How"], list["Picture"]]
+Act = Callable[[Any, "Prompt", list[int], "How"], list["Picture"]]
+"""What makes a batch of pictures: from a TextToImage or a Writer, a prompt, a seed for each, and settings."""
+
+
+def writes(options: Drawing) -> TypeGuard[Imagine]:
+    return isinstance(options, Imagine) and options.model == "tokens"
 
 
 def apply(options: OfPicture, file: str, action: str, **settings: object) -> None:
@@ -272,18 +319,21 @@ def draw(options: Drawing, text: str, act: Act, size: int | None = None) -> None
         raise ValueError(f"--out is {options.out}, but the prompt makes {len(prompts)} sheets; give a folder.")
 
     from minidiffusion.imagine import TextToImage
-    from minidiffusion.imagine.drawing import size_of
     from minidiffusion.imagine.grid import sheet_name, write_pictures
+    from minidiffusion.imagine.with_tokens import Writer, sentence
 
+    if writes(options):
+        for prompt in prompts:
+            sentence(prompt)
     use_threads(options.threads)
-    model = TextToImage.load(options.weights)
+    model = (Writer if writes(options) else TextToImage).load(options.weights)
     texts = [text for prompt in prompts for text in (*(part.text for part in prompt.parts), *prompt.no)]
     for text in dict.fromkeys(texts):
         for remark in remarks(text, model, of_picturebook=options.weights == "picturebook"):
             print(remark, file=sys.stderr)
     for prompt in prompts:
         start = time.perf_counter()
-        pictures = in_batches(options, model, prompt, act, side=size or max(size_of(model, prompt.ar)))
+        pictures = in_batches(options, model, prompt, act, size)
         seconds = time.perf_counter() - start
         if not prompt.parts and not prompt.images and pictures[0].record.action != "blend":
             print("The prompt is empty, so the pictures are of anything.", file=sys.stderr)
@@ -293,24 +343,30 @@ def draw(options: Drawing, text: str, act: Act, size: int | None = None) -> None
         print(f"  beside it: {', '.join(path.name for path in others)}")
 
 
-def in_batches(options: Drawing, model: "TextToImage", prompt: "Prompt", act: Act, side: int) -> list["Picture"]:
+def in_batches(
+    options: Drawing, model: "TextToImage | Writer", prompt: "Prompt", act: Act, size: int | None
+) -> list["Picture"]:
     r"""The pictures, small ones all at once; of 512 x 512, each needs a gigabyte on its way through the networks.
 
     How long it still takes is shown on a terminal, and elsewhere if it is long.
     """
     from tqdm import tqdm
 
-    from minidiffusion.imagine.drawing import How
+    from minidiffusion.imagine.drawing import How, size_of
+    from minidiffusion.imagine.with_tokens import Writer
 
+    if isinstance(model, Writer):
+        steps, at_once = model.rows**2, writes(options) and options.drafts == 1
+    else:
+        steps, at_once = options.steps * prompt.quality, (size or max(size_of(model, prompt.ar))) <= LARGEST_AT_ONCE
     first = (prompt.seed or 0) if options.seed is None else options.seed
     seeds = [first, *((first + i) % 2**32 for i in range(1, options.n))]  # the first is checked as it is
-    batches = [seeds] if side <= LARGEST_AT_ONCE else [[seed] for seed in seeds]
+    batches = [seeds] if at_once else [[seed] for seed in seeds]
     wait, pause = (0, 0.1) if sys.stderr.isatty() else (SECONDS_IN_SILENCE, SECONDS_IN_SILENCE)
     pictures = []
-    steps = options.steps * prompt.quality * len(batches)
-    with tqdm(total=steps, unit="step", leave=False, delay=wait, mininterval=pause) as bar:
+    with tqdm(total=steps * len(batches), unit="step", leave=False, delay=wait, mininterval=pause) as bar:
 
-        def count(step: "Step") -> None:
+        def count(step: object) -> None:
             bar.update()
 
         how = How(options.steps, options.guidance, options.sampler, count)
@@ -319,7 +375,7 @@ def in_batches(options: Drawing, model: "TextToImage", prompt: "Prompt", act: Ac
     return pictures
 
 
-def remarks(text: str, model: "TextToImage", of_picturebook: bool) -> Iterator[str]:
+def remarks(text: str, model: "TextToImage | Writer", of_picturebook: bool) -> Iterator[str]:
     r"""What the model will make nothing of: words that it does not know, and what is too long to be read."""
     from minidiffusion.imagine.words import unknown_words, words_of
     from minidiffusion.picturebook.scene import SUBJECTS

@@ -7,14 +7,16 @@ import pytest
 from minidiffusion import cli
 from minidiffusion.imagine import Record
 from minidiffusion.imagine.grid import read_record
+from minidiffusion.imagine.with_tokens import Writer, Writing, write
 from tests.tiny import tiny_weights
+from tests.tiny_writer import save_writer, tiny_writer
 
 QUICK = ("--n", "2", "--steps", "3", "--seed", "5")
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return tiny_weights(tmp_path_factory.mktemp("weights"))
+    return save_writer(tiny_weights(tmp_path_factory.mktemp("weights")), tiny_writer())
 
 
 @pytest.fixture
@@ -145,3 +147,84 @@ def test_books_icons_and_patterns_are_written(run, tmp_path):
     ):
         assert refused(run(*command)), command
     assert refused(run("icons", "a {b"), "has no partner") and refused(run("pattern", "{a}"), "not written out")
+
+
+# -------------------------------------------------------------------------------------------------------------- tokens
+
+
+TOKENS = ("imagine", "--model", "tokens", "--n", "2")
+
+
+def test_tokens_write_the_pictures_that_python_writes(run, folder):
+    flags = ("--guidance", "2", "--temperature", "0.9", "--top-k", "30", "--top-p", "0.9", "--drafts", "2")
+    status, out, err = run(*TOKENS, "a {red, blue} house --no snow --seed 3 --repeat 2", "--no", "cat", *flags)
+    assert (status, err) == (0, "") and out.count("2 pictures of 16 x 16") == 4
+    assert run(*TOKENS, "a blue house --no snow, cat", "--seed", "3", *flags, "--out", "blue.png")[0] == 0
+    expected = write(Writer.load(folder), "a blue house --no snow, cat", [3, 4], Writing(2.0, 0.9, 30, 0.9, 2))
+    for i, picture in enumerate(expected, start=1):
+        assert (image(f"blue-{i}.png") == np.array(picture.image)).all()
+        assert read_record(f"blue-{i}.png") == picture.record.to_dict() | {"sources": []}
+    assert run("again", "blue-2.png") == (0, "again.png\n", "")
+    assert (image("again.png") == image("blue-2.png")).all()
+
+
+def test_tokens_go_on_with_a_picture_and_diffusion_with_theirs(run, folder):
+    assert run(*TOKENS, "a cat", "--begin", "house-1.png", "--rows", "2", "--out", "cat.png")[0] == 0
+    record = Record.from_dict(read_record("cat-1.png"))
+    assert (record.settings["rows"], record.sources[0].prompt) == (2, "a red house by the sea")
+    assert refused(run("again", "cat-1.png"), "made by other weights")  # half of it was made by diffusion
+    assert run("vary", "cat-1.png", *QUICK, "--out", "new.png")[0] == 0
+    assert read_record("new-1.png")["prompt"] == "a cat"
+    assert refused(run("again", "new-1.png"), "made by other weights")
+    before = image("house-1.png")
+    PIL.Image.fromarray(before).save("photo.bmp")  # without its record
+    assert run(*TOKENS, "a cat", "--begin", "photo.bmp", "--rows", "2", "--out", "cat.png")[0] == 0
+    assert run("again", "cat-1.png", "--source", "photo.bmp")[0] == 0
+    assert (image("again.png") == image("cat-1.png")).all()
+
+
+def test_words_that_tokens_do_not_know_are_named(run):
+    assert '"zebra"' in run(*TOKENS, "a red zebra", "--out", "a.png")[2]
+    assert "prompt is empty" in run(*TOKENS, "", "--out", "b.png")[2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--model", "tokens", "a --ar 2:1"), "--ar says nothing to pictures that are written"),
+        (("--model", "tokens", "a {b, c --tile}"), "--tile says nothing"),
+        (("--model", "tokens", "a::2 b"), ":: makes several"),
+        (("--model", "tokens", "--steps", "9", "a"), "--steps says nothing to --model tokens"),
+        (("--model", "tokens", "--sampler", "ddim", "a"), "--sampler says nothing to --model tokens"),
+        (("--model", "tokens", "--size", "32", "a"), "--size says nothing to --model tokens"),
+        (("--model", "tokens", "--drafts", "65", "a"), "valid are 1 to 64"),
+        (("--model", "tokens", "--top-k", "0", "a"), "top_k is 0"),
+        (("--model", "tokens", "--begin", "missing.png", "a"), "missing.png"),
+        (("--model", "tokens", "--begin", "house-1.png", "--rows", "4", "a"), "1 to 3 of its rows"),
+        (("--temperature", "0.5", "a"), "--temperature says nothing to --model diffusion"),
+        (("--top-k", "5", "a"), "--top-k says nothing to --model diffusion"),
+        (("--top-p", "1", "a"), "--top-p says nothing to --model diffusion"),
+        (("--drafts", "2", "a"), "--drafts says nothing to --model diffusion"),
+        (("--begin", "house-1.png", "a"), "--begin says nothing to --model diffusion"),
+    ],
+)
+def test_what_one_road_knows_and_the_other_does_not_is_refused(run, tmp_path, arguments, words):
+    before = sorted(tmp_path.rglob("*"))
+    status, out, err = run("imagine", *arguments)
+    assert (status, out) == (2, "") and words in err.splitlines()[-1]
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_where_no_tokens_are_trained_it_says_what_trains_them(tmp_path, capsys):
+    weights = str(tiny_weights(tmp_path))
+    assert cli.main([*TOKENS, "a", "--weights", weights]) == 1
+    out, err = capsys.readouterr()
+    assert (
+        out == ""
+        and f"lacks codebook.json, which this command makes: minidiffusion train codebook --out {weights}" in err
+    )
+
+
+def test_a_prompt_that_tokens_cannot_obey_is_refused_before_anything_is_loaded(capsys):
+    assert cli.main([*TOKENS, "a {b, c --tile}", "--weights", "nowhere"]) == 2
+    assert "--tile says nothing" in capsys.readouterr().err

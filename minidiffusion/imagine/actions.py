@@ -7,6 +7,7 @@ r"""What one can do with prompts and pictures, as pure functions (article 1.2, 5
     pan         the camera turns: the canvas grows to one side
     blend       pictures of what two to five pictures have in common, each in its own way
     upscale     a picture with twice the pixels, by a network that learnt what belongs there
+    write       pictures of a prompt, by a transformer instead of diffusion (`with_tokens.py`)
 
 Every function takes a model, perhaps pictures, a prompt in the language of `prompt.py`, and seeds, one a result.
 Nothing else decides, and the records of the results say it all: `again` makes the same picture from its record.
@@ -23,6 +24,7 @@ from .drawing import AS_USUAL, How, draw, fill, finished, read, size_of
 from .pipeline import TextToImage, to_pixels
 from .prompt import Prompt
 from .record import Picture, Record, pixel_hash
+from .with_tokens import Writer, Writing, write
 
 
 def imagine(
@@ -212,16 +214,19 @@ ACTIONS: dict[str, Callable[..., list[Picture]]] = {
     "pan": lambda model, sources, **given: pan(model, *sources, **given),
     "blend": lambda model, sources, **given: blend(model, sources, **given),
     "upscale": lambda model, sources, **given: upscale(model, *sources, **given),
+    "write": lambda model, sources, prompt, seeds, how, rows=0, **settings: write(
+        model, prompt, seeds, Writing(how.guidance, **settings), *sources, rows=rows
+    ),
 }
 
 
-def again(model: TextToImage, record: Record, brought: Sequence[PIL.Image.Image] = ()) -> Picture:
+def again(model: TextToImage | Writer, record: Record, brought: Sequence[PIL.Image.Image] = ()) -> Picture:
     r"""The picture of a record, made anew, from the first ancestor on.
 
     brought: pictures from elsewhere that it, or an ancestor, was made from. Raises ValueError if one is missing, for
     an unknown action, and if the weights are not those that made it.
     """
-    if record.weights != model.weights:
+    if record.weights != model.weights or isinstance(model, Writer) != (record.action == "write"):
         raise ValueError("The picture was made by other weights than these.")
     if record.action not in ACTIONS:
         raise ValueError(f"There is no action {record.action!r}; valid are {', '.join(ACTIONS)}.")

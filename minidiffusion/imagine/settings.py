@@ -12,8 +12,8 @@ Size = int | tuple[int, int]
 """Width and height of a picture in pixels; one number if they are the same."""
 
 
-def check(prompts: Sequence[str], seeds: Sequence[int], guidance: float, sampler: str) -> None:
-    r"""Raises ValueError, naming what is valid, for settings outside their range."""
+def check(prompts: Sequence[str], seeds: Sequence[int], guidance: float, sampler: str | None = None) -> None:
+    r"""Raises ValueError, naming what is valid, for settings outside their range. sampler: None where there is none."""
     if not seeds or len(prompts) != len(seeds):
         raise ValueError(f"Each picture needs a prompt and a seed, not {len(prompts)} prompts and {len(seeds)} seeds.")
     for seed in seeds:
@@ -21,7 +21,7 @@ def check(prompts: Sequence[str], seeds: Sequence[int], guidance: float, sampler
             raise ValueError(f"The seed is {seed}; valid are 0 to {MAX_SEED}.")
     if not 0 <= guidance <= MAX_GUIDANCE:  # NaN fails every comparison
         raise ValueError(f"The guidance is {guidance}; valid are 0 to {MAX_GUIDANCE:.0f}.")
-    if sampler not in SAMPLERS:
+    if sampler is not None and sampler not in SAMPLERS:
         raise ValueError(f"The sampler is {sampler!r}; valid are {', '.join(SAMPLERS)}.")
 
 

@@ -42,7 +42,7 @@ class UNetTraining:
     r"""Everything that decides how the denoiser turns out."""
 
     recipe: Recipe = Recipe(
-        steps=11_000,
+        steps=8_000,
         batch=96,
         lr=3e-3,
         muon=0.01,
@@ -62,7 +62,7 @@ class UNetTraining:
     caption_dropout: float = 0.1
     shapes: tuple[tuple[int, int], ...] = ((96, 64), (64, 96), (128, 64), (64, 128))
     """Width and height of pages that are not square; of other collections there are only squares."""
-    other_shapes: float = 0.3
+    other_shapes: float = 0.2
     """The share of steps that show them."""
     pages: int = 10_000
     """Of each of these shapes."""

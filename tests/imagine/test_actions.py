@@ -275,7 +275,7 @@ def every_action(model, picture, photo) -> dict[str, Picture]:
 
 def test_every_result_can_be_made_again_from_its_record_alone(model, picture, photo):
     results = every_action(model, picture, photo)
-    assert results.keys() == ACTIONS.keys()
+    assert results.keys() == ACTIONS.keys() - {"write"}  # which has another model (test_with_tokens.py)
     for action, result in results.items():
         record = Record.from_dict(result.record.to_dict())
         assert record.action == action and record == result.record

@@ -1,0 +1,207 @@
+r"""Diffusion or tokens: which road draws what it is told, how like the real pages, how varied, and how fast?
+
+    python benchmarks/roads.py                                       # with the shipped weights
+    python benchmarks/roads.py --diffusion FOLDER --tokens FOLDER    # with others
+    python benchmarks/roads.py --prompts 64 --real 256               # sooner, and less sure
+
+Both roads have learnt from the same pages and captions; here they are asked the same prompts with the same seeds, and
+the judge that lies beside the diffusion weights looks at the pictures. Diffusion can take more steps, tokens more
+drafts. Beside them stand real pages of which the prompts are true, as they are and through the autoencoder of each
+road, which is as good as a model can be that ends in this decoder.
+
+A call of the U-Net and a call of the transformer, which reads one token, are not the same work; hence the seconds. The
+rows go to results/roads.csv, the plot beside it.
+"""
+
+import argparse
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from torch import Tensor
+from tqdm import tqdm
+
+from benchmarks.harness import RESULTS, Row, write_csv
+from minidiffusion.checkpoint import load_model
+from minidiffusion.imagine import TextToImage
+from minidiffusion.imagine.evaluate import VARIATIONS, obedience, read
+from minidiffusion.imagine.metrics import frechet_distance, spread, wilson_interval
+from minidiffusion.imagine.questions import Prompt, companion, draw_prompts, exam_rng, renders
+from minidiffusion.imagine.weights import find_weights
+from minidiffusion.imagine.with_tokens import Writer, Writing
+from minidiffusion.networks.judge import Judge, JudgeConfig
+from minidiffusion.picturebook.scene import random_scene
+from minidiffusion.viz.base import BLUE, VERMILION
+
+Pictures = Float[Tensor, "b 3 64 64"]
+STEPS = (4, 8, 15, 25, 50)
+DRAFTS = (1, 4, 16)
+BATCH = 16
+STYLES = {"diffusion": (BLUE, "o"), "tokens": (VERMILION, "s")}
+YARDSTICKS = {
+    "real": ("#444444", "--"),
+    "real, through the VAE": (BLUE, ":"),
+    "real, through the codebook": (VERMILION, ":"),
+}
+ALL, FRECHET, SPREAD, SECONDS = "all right", "Fréchet distance", "distance in a grid", "seconds a grid"
+
+
+@dataclass(frozen=True)
+class Contender:
+    r"""draw: prompts and a seed for each -> pictures. calls: how often its network is asked for one of them.
+
+    Guidance, which asks twice each time, is not counted: it is the same on both roads.
+    """
+
+    road: str
+    setting: str
+    calls: int
+    draw: Callable[[Sequence[Prompt], Sequence[int]], Pictures]
+
+
+def contenders(diffusion: TextToImage, writer: Writer) -> Iterator[Contender]:
+    for steps in STEPS:
+
+        def draw(prompts: Sequence[Prompt], seeds: Sequence[int], steps: int = steps) -> Pictures:
+            return diffusion.generate([prompt.text for prompt in prompts], seeds, steps)
+
+        yield Contender("diffusion", f"steps {steps}", steps, draw)
+
+    for drafts in DRAFTS:
+
+        def write(prompts: Sequence[Prompt], seeds: Sequence[int], drafts: int = drafts) -> Pictures:
+            return writer.generate([prompt.text for prompt in prompts], seeds, Writing(drafts=drafts))
+
+        yield Contender("tokens", f"drafts {drafts}", drafts * writer.transformer.config.places, write)
+
+    def real(prompts: Sequence[Prompt], seeds: Sequence[int]) -> Pictures:
+        rngs = [exam_rng(1000 + seed) for seed in seeds]  # others than the exam's own
+        return renders([companion(prompt, rng) for prompt, rng in zip(prompts, rngs, strict=True)])
+
+    def through_vae(prompts: Sequence[Prompt], seeds: Sequence[int]) -> Pictures:
+        return diffusion.decode(diffusion.encode(real(prompts, seeds)))
+
+    def through_codebook(prompts: Sequence[Prompt], seeds: Sequence[int]) -> Pictures:
+        return writer.decode(writer.codebook.encode(real(prompts, seeds)).flatten(1))
+
+    yield Contender("real", "", 0, real)
+    yield Contender("real, through the VAE", "", 0, through_vae)
+    yield Contender("real, through the codebook", "", 0, through_codebook)
+
+
+class Exam:
+    r"""The same questions for everybody, and the judge who looks at the answers."""
+
+    def __init__(self, judge: Judge, prompts: int, real: int):
+        rng, self.judge = exam_rng(2), judge
+        self.seen, self.held_out = (draw_prompts(prompts, rng, split) for split in ("seen", "held_out"))
+        diverse = draw_prompts(max(2, prompts // VARIATIONS), rng, "seen")
+        self.repeated = [prompt for prompt in diverse for _ in range(VARIATIONS)]
+        self.reference = self.features(renders([random_scene(rng, "seen") for _ in range(real)]))
+
+    @torch.no_grad()
+    def features(self, pictures: Pictures) -> Float[Tensor, "n d"]:
+        return torch.cat([self.judge.features(part) for part in pictures.split(BATCH)])
+
+    @torch.no_grad()
+    def drawn(self, contender: Contender, prompts: list[Prompt]) -> Pictures:
+        starts = tqdm(range(0, len(prompts), BATCH), f"{contender.road} {contender.setting}", leave=False)
+        seeds = [*range(len(prompts))]
+        return torch.cat([contender.draw(prompts[i : i + BATCH], seeds[i : i + BATCH]) for i in starts])
+
+    def examine(self, contender: Contender) -> Iterator[Row]:
+        case = {"road": contender.road, "setting": contender.setting, "calls": contender.calls}
+        seen, held_out = self.drawn(contender, self.seen), self.drawn(contender, self.held_out)
+        with torch.no_grad():
+            answers = torch.cat([read(self.judge, part) for part in torch.cat([seen, held_out]).split(BATCH)])
+        shares = obedience(self.seen + self.held_out, answers)
+        for split in ("seen", "held out"):
+            for name, metric in (("all at once", ALL), ("every single", "attributes right")):
+                share = shares[split][name]
+                low, high = wilson_interval(share.right, share.n)
+                yield Row("roads", case, f"{metric}, {split}", share.right / share.n, "share", low, high)
+        yield Row("roads", case, FRECHET, frechet_distance(self.features(seen), self.reference), "features^2")
+        varied = self.features(self.drawn(contender, self.repeated))
+        yield Row("roads", case, SPREAD, spread(varied, VARIATIONS), "features")
+        if contender.calls:
+            yield self.timed(contender, case)
+
+    def timed(self, contender: Contender, case: dict[str, object], times: int = 5) -> Row:
+        seconds = []
+        for _ in range(times):
+            start = time.perf_counter()
+            contender.draw(self.repeated[:VARIATIONS], range(VARIATIONS))
+            seconds.append(time.perf_counter() - start)
+        low, median, high = np.percentile(seconds, (5, 50, 95))
+        return Row("roads", case, SECONDS, median, "s", low, high)
+
+
+# ------------------------------------------------------------------------------------------------------------- the plot
+
+
+def plot(rows: list[Row], path: Path) -> None:
+    figure, axes = plt.subplots(2, 2, figsize=(10, 8), layout="constrained")
+    panel(axes[0, 0], rows, [f"{ALL}, seen", f"{ALL}, held out"], "share of prompts, with 95 % intervals")
+    axes[0, 0].set_title("all that the prompt says is there (open: combinations never seen)", fontsize=10)
+    panel(axes[0, 1], rows, [FRECHET], "Fréchet distance to real pages, in judge features")
+    panel(axes[1, 0], rows, [SPREAD], "distance of two pictures of one prompt, in judge features")
+    for road, (color, marker) in STYLES.items():
+        points = of(rows, road, SECONDS)
+        axes[1, 1].plot(
+            [r.case["calls"] for r in points], [r.value for r in points], color=color, marker=marker, label=road
+        )
+    axes[1, 1].set(xscale="log", yscale="log", xlabel="calls of the network for a picture", ylabel=SECONDS)
+    for ax in axes.flat:
+        ax.grid(alpha=0.3)
+        ax.legend(fontsize=8)
+    figure.savefig(path, dpi=100)
+    plt.close(figure)
+
+
+def panel(ax: Axes, rows: list[Row], metrics: list[str], label: str) -> None:
+    r"""A figure against the seconds that it costs; of two metrics, the second is drawn open, and has no yardsticks."""
+    for road, (color, marker) in STYLES.items():
+        seconds = [row.value for row in of(rows, road, SECONDS)]
+        for metric, fill in zip(metrics, ("full", "none"), strict=False):
+            points = of(rows, road, metric)
+            y = [row.value for row in points]
+            ax.plot(seconds, y, color=color, marker=marker, fillstyle=fill, label=road if fill == "full" else None)
+            ax.vlines(seconds, [row.low for row in points], [row.high for row in points], color=color, linewidth=0.8)
+            for x, row in zip(seconds, points, strict=True):
+                if fill == "full":
+                    ax.annotate(row.case["setting"], (x, row.value), (4, 4), textcoords="offset points", fontsize=7)
+    for road, (color, dashes) in YARDSTICKS.items():
+        ax.axhline(of(rows, road, metrics[0])[0].value, color=color, linestyle=dashes, linewidth=1, label=road)
+    ax.set(xscale="log", xlabel=SECONDS, ylabel=label)
+
+
+def of(rows: list[Row], road: str, metric: str) -> list[Row]:
+    return [row for row in rows if row.case["road"] == road and row.metric == metric]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--diffusion", default="picturebook", help="weights of the U-Net, and of the judge")
+    parser.add_argument("--tokens", default="picturebook", help="weights of the transformer")
+    parser.add_argument("--prompts", type=int, default=256, help="of seen and of held-out combinations, each")
+    parser.add_argument("--real", type=int, default=2048, help="pages to measure the Fréchet distance to")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    options = parser.parse_args(arguments)
+    judge = load_model(find_weights(options.diffusion), "judge", JudgeConfig, Judge)
+    exam, rows = Exam(judge, options.prompts, options.real), []
+    for contender in contenders(TextToImage.load(options.diffusion), Writer.load(options.tokens)):
+        for row in exam.examine(contender):
+            print(*row.case.values(), f"calls: {row.metric} {row.value:.4g}", flush=True)
+            rows.append(row)
+        write_csv(options.out / "roads.csv", rows)
+    plot(rows, options.out / "roads.png")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+r"""What a click asks for. It can be typed, and it can be carried out, and both make the same pictures.
+
+>>> order = Order("vary", seed=7, pictures=("house-1.png",), settings={"strength": 0.35})
+>>> order.command("pictures", "picturebook")
+'minidiffusion vary pictures/house-1.png --strength 0.35 --seed 7'
+"""
+
+import shlex
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from random import Random
+from types import MappingProxyType
+from typing import Any
+
+import PIL.Image
+
+from minidiffusion.diffusion.sampler import Step
+from minidiffusion.imagine import TextToImage, actions
+from minidiffusion.imagine.drawing import How
+from minidiffusion.imagine.pipeline import to_pixels
+from minidiffusion.imagine.prompt import format, jobs
+
+from .history import History, Sheet
+
+N = 4
+"""As many pictures as the command makes by default, but of an enlargement one."""
+ALONE = 128
+"""Models that draw larger than this draw one picture at a time."""
+SEEDS = 100_000
+"""So many seeds are drawn from, which makes them short: they are to be typed."""
+NOTHING = "Choose a picture first."
+PAUSE = 0.3
+"""Seconds from one preview to the next."""
+
+
+@dataclass(frozen=True)
+class Order:
+    r"""An action of `actions.py` and what it is given.
+
+    pictures: names in the history. settings: as the command calls them; a mask is the name of a picture.
+    """
+
+    action: str
+    seed: int
+    pictures: tuple[str, ...] = ()
+    prompt: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def command(self, folder: str | Path, weights: str) -> str:
+        r"""What to type for the same pictures, in the folder where the studio was started."""
+        files = [str(Path(folder, name)) for name in self.pictures]
+        options = dict(self.settings)
+        words = (
+            [self.prompt or ""] if self.action == "imagine" else [*files, *filter(None, [options.pop("direction", "")])]
+        )
+        if "mask" in options:
+            options["mask"] = str(Path(folder, options["mask"]))
+        if self.action != "imagine" and self.prompt is not None:
+            options["prompt"] = self.prompt
+        options["seed"] = self.seed
+        if weights != "picturebook":
+            options["weights"] = weights
+        typed = [part for name, value in options.items() for part in option(name, str(value))]
+        if any(word.startswith("-") for word in words):  # after --, nothing is an option
+            return shlex.join(["minidiffusion", self.action, *typed, "--", *words])
+        return shlex.join(["minidiffusion", self.action, *words, *typed])
+
+    def carry_out(self, model: TextToImage, history: History, show: Callable[[Any], None]) -> Sheet:
+        r"""The sheet, which is in the history now. Raises ValueError for whatever is wrong with the order.
+
+        show: called after each step, with previews or None.
+        """
+        how, settings = How(on_step=previews(model, show)), dict(self.settings)
+        pictures = [history.picture(name) for name in self.pictures]
+        for picture in pictures:
+            if max(picture.image.size) > 4 * model.size:
+                raise ValueError(
+                    f"A picture of {picture.image.width} x {picture.image.height} is too large to go on from."
+                )
+        if "mask" in settings:
+            settings["mask"] = history.picture(settings["mask"]).image.convert("1")
+        if self.action == "blend":
+            sources = {"pictures": pictures}
+        elif self.action == "imagine":
+            sources = {}
+        else:
+            sources = {"picture": pictures[0]}
+        prompt = self.prompt if self.action not in ("imagine", "blend") else self.prompt or ""
+        seeds = [(self.seed + i) % 2**32 for i in range(1 if self.action == "upscale" else N)]
+        drawn = []
+        for batch in [seeds] if model.size <= ALONE else [[seed] for seed in seeds]:
+            drawn += getattr(actions, self.action)(model, seeds=batch, prompt=prompt, how=how, **sources, **settings)
+        return history.save(drawn)
+
+
+def previews(model: TextToImage, show: Callable[[Any], None]) -> Callable[[Step], None]:
+    r"""For a sampler: shows what its guesses are pictures of. Not of every step, because a decoder takes its time."""
+    due = 0.0
+
+    def on_step(step: Step) -> None:
+        nonlocal due
+        show(None)
+        if time.monotonic() >= due:
+            show([PIL.Image.fromarray(pixels) for pixels in to_pixels(model.decode(step.x0_hat))])
+            due = time.monotonic() + PAUSE
+
+    return on_step
+
+
+def option(name: str, value: str) -> list[str]:
+    return [f"--{name}={value}"] if value.startswith("-") else [f"--{name}", value]
+
+
+def orders(
+    random: Random,
+    action: str,
+    text: str | None,
+    pictures: tuple[str, ...] = (),
+    settings: Mapping[str, Any] = MappingProxyType({}),
+) -> list[Order]:
+    r"""One order for each prompt that the text makes; None is the prompt of the picture itself.
+
+    The seed is what the prompt says, or any. Raises PromptError for what is no prompt, and ValueError for pictures in a
+    prompt (the studio opens no files and no addresses that somebody types) and where there is no picture to begin with.
+    """
+    if action != "imagine" and not pictures:
+        raise ValueError(NOTHING)
+    if text is None:
+        return [Order(action, random.randrange(SEEDS), pictures, None, settings)]
+    made = []
+    for prompt in jobs(text):
+        if prompt.images or prompt.sref:
+            raise ValueError("Pictures in a prompt and --sref work on the command line; here, bring and blend them.")
+        seed = random.randrange(SEEDS) if prompt.seed is None else prompt.seed
+        made.append(Order(action, seed, pictures, format(replace(prompt, seed=None)), settings))
+    return made

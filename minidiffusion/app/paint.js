@@ -1,0 +1,16 @@
+// A layer over the picture, of its size in pixels, that can be painted on. The page reads it as a PNG when it is needed.
+let painting = false;
+const paint = (event) => {
+  const canvas = element.querySelector('canvas');
+  if (!painting || event.target !== canvas) return;
+  const box = canvas.getBoundingClientRect();
+  const brush = canvas.getContext('2d');
+  brush.fillStyle = 'white';
+  brush.beginPath();
+  brush.arc((event.clientX - box.left) * canvas.width / box.width,
+            (event.clientY - box.top) * canvas.height / box.height, canvas.width / 12, 0, 2 * Math.PI);
+  brush.fill();
+};
+element.addEventListener('pointerdown', (event) => { painting = true; paint(event); });
+element.addEventListener('pointermove', paint);
+window.addEventListener('pointerup', () => { painting = false; });

@@ -1,0 +1,69 @@
+r"""The race of both roads, with tiny random models: is everybody asked the same, and is the work counted honestly?"""
+
+import pytest
+import torch
+
+from benchmarks import roads
+from benchmarks.harness import read_csv
+from minidiffusion.checkpoint import load_model, save_model
+from minidiffusion.imagine import TextToImage
+from minidiffusion.imagine.weights import find_weights
+from minidiffusion.networks.judge import Judge, JudgeConfig
+from minidiffusion.picturebook.scene import ATTRIBUTES
+from tests.tiny import tiny_model
+from tests.tiny_writer import save_writer, tiny_writer
+
+
+@pytest.fixture(scope="module")
+def models():
+    writer, model = tiny_writer(size=64), tiny_model()
+    return TextToImage(writer.tokenizer, writer.clip, model.unet, model.vae, T=50), writer
+
+
+@pytest.fixture(scope="module")
+def exam():
+    return roads.Exam(load_model(find_weights("picturebook"), "judge", JudgeConfig, Judge), 24, 96)
+
+
+def test_the_calls_are_those_that_the_networks_get(models, exam, monkeypatch):
+    diffusion, writer = models
+    calls, step = [], writer.transformer.step
+    monkeypatch.setattr(writer.transformer, "step", lambda ids, cache: calls.append(len(ids) / 2) or step(ids, cache))
+    hook = diffusion.unet.register_forward_hook(lambda module, inputs, output: calls.append(len(inputs[0]) / 2))
+    for contender in roads.contenders(*models):
+        calls.clear()
+        assert contender.draw(exam.seen[:2], [0, 1]).shape == (2, 3, 64, 64)
+        assert sum(calls) == 2 * contender.calls, contender  # with guidance, for a prompt there are two rows
+    hook.remove()
+
+
+def test_real_pages_obey_and_one_picture_of_noise_for_everything_does_not(models, exam):
+    def noise(prompts, seeds):
+        return torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0)).expand(len(seeds), -1, -1, -1)
+
+    (real,) = (contender for contender in roads.contenders(*models) if contender.road == "real")
+    found = {}
+    for contender in (real, roads.Contender("noise", "", 0, noise)):
+        found[contender.road] = {row.metric: row.value for row in exam.examine(contender)}
+    assert found["real"][f"{roads.ALL}, seen"] > 0.9 and found["real"]["attributes right, held out"] > 0.9
+    assert found["noise"][f"{roads.ALL}, seen"] < 0.2
+    assert found["real"][roads.FRECHET] < 0.5 * found["noise"][roads.FRECHET]
+    assert found["real"][roads.SPREAD] > 1 and found["noise"][roads.SPREAD] < 1e-5
+    assert roads.SECONDS not in found["real"]
+
+
+def test_it_runs_on_any_two_folders_and_leaves_rows_and_a_plot(models, tmp_path, monkeypatch):
+    diffusion, writer = models
+    diffusion.save(tmp_path / "a")
+    config = JudgeConfig({name: len(values) for name, values in ATTRIBUTES.items()}, (8, 8, 8), 32)
+    save_model(tmp_path / "a", "judge", Judge(config), config)
+    (tmp_path / "b").mkdir()
+    save_writer(tmp_path / "b", writer)
+    monkeypatch.setattr(roads, "STEPS", (1, 3))
+    monkeypatch.setattr(roads, "DRAFTS", (1, 2))
+    folders = ("--diffusion", str(tmp_path / "a"), "--tokens", str(tmp_path / "b"))
+    roads.main([*folders, "--prompts", "8", "--real", "8", "--out", str(tmp_path)])
+    rows = read_csv(tmp_path / "roads.csv")
+    assert {row["road"] for row in rows} == {*roads.STYLES, *roads.YARDSTICKS}
+    assert len(rows) == 4 * 7 + 3 * 6 and all(row["value"] for row in rows)
+    assert (tmp_path / "roads.png").stat().st_size > 20_000
