@@ -148,7 +148,7 @@ class Exam:
 def plot(rows: list[Row], path: Path) -> None:
     figure, axes = plt.subplots(2, 2, figsize=(10, 8), layout="constrained")
     panel(axes[0, 0], rows, [f"{ALL}, seen", f"{ALL}, held out"], "share of prompts, with 95 % intervals")
-    axes[0, 0].set_title("all that the prompt says is there (open: combinations never seen)", fontsize=10)
+    axes[0, 0].set_title("all that the prompt says (open: never seen)", fontsize=10)
     panel(axes[0, 1], rows, [FRECHET], "Fréchet distance to real pages, in judge features")
     panel(axes[1, 0], rows, [SPREAD], "distance of two pictures of one prompt, in judge features")
     for road, (color, marker) in STYLES.items():

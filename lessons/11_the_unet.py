@@ -385,7 +385,7 @@ for name, y in before.items():
 
 # %% [markdown]
 # Nothing differs before the first transformer, and everything after it. What was not to be foreseen: this network reads the style on
-# its way *down*, the hour in the first transformer on its way up, the subject mostly in the last one. The middle one adds next to
+# its way *down*, and the hour and the subject in the transformers on its way up, mostly in the last one. The middle one adds next to
 # nothing of its own. (One prompt, one time: change them, and see whether it stays so.)
 #
 # ## 6. Exercise: the skip plan

@@ -388,11 +388,11 @@ for s, share, single in zip(scales, measured["all at once"], measured["every sin
 figure
 
 # %% [markdown]
-# The step from 0 to 1 is the network's own: it has learnt its captions. What guidance adds beyond 1 is little in this small
-# world, and with 32 pictures the intervals are wide: look at them before you say that 4 is better than 2. What it *takes* is plain
-# to see. The four pictures of a prompt become more alike than real pages of which it is true (until, at large s, they fall apart in
-# different ways), and the latents leave the size that the decoder was trained on. So one takes the smallest s that is obedient: 2.5 here.
-# Stable Diffusion, whose world is larger and whose captions are worse, is usually run at 7.5.
+# The step from 0 to 1 is the network's own: it has learnt its captions. A little guidance beyond 1 makes up for what is missing
+# still, and far too much of it loses the prompt again. (With 32 pictures the intervals are wide: look at them before you say that 4 is
+# better than 2.) What guidance *takes* is plain to see. The four pictures of a prompt become more alike than real pages of which it
+# is true, until, at large s, they fall apart in different ways; and the latents leave the size that the decoder was trained on. So one
+# takes the smallest s that is obedient: 2.5 here. Stable Diffusion, whose world is larger and whose captions are worse, is usually run at 7.5.
 #
 # The picture to keep of this lesson: prompts down, scales across, one seed a row.
 
@@ -478,9 +478,9 @@ for old, new in {"red": "blue", "house": "castle", "snow": "desert", "night": "n
     print(f"{old:5} -> {new:7} own {np.mean(own):5.2f} (from {min(own):5.2f} to {max(own):5.2f}); another's {np.mean(other):5.2f}")
 
 # %% [markdown]
-# Where a word stands for a *thing*, its map and its effect lie together, and the map does not fit the next picture, where the thing
-# stands on the other side. For a word about the whole scene the map is no guide: what it changes is everywhere, and it may well have been
-# looked up at the house. **A map of attention is evidence about things, and about little else.**
+# The subject's map and its effect lie together, in all eight pictures, and the map does not fit the next picture, where the house
+# stands on the other side. For the other words there is no such rule: a word may be looked up at the house and act everywhere, or act
+# through other tokens that have read it. **A map of attention is evidence of where the subject is, and of little else.**
 #
 # ## Summary
 #

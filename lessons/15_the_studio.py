@@ -346,9 +346,10 @@ captioned(rows, ["its own words", "the place only"], side=1.2)
 # %% [markdown]
 # What does **not** work, and why:
 #
-# - **A second subject.** The words say "a house", and they speak to the whole canvas. Where there is a little room,
-#   the network sets another, or a piece of one. Name what shall be in the *new* part, as in the lower row. Even so
-#   something may appear: this network has never seen a page without a subject.
+# - **A second subject.** The words say "a house", and they speak to the whole canvas. Where there is room, the network
+#   may set another, or a piece of one. Name what shall be in the *new* part, as in the lower row. Even so something may
+#   appear: this network has never seen a page without a subject. (It has seen wide pages with one subject only, which
+#   helps when panning.)
 # - **A second sun**, or moon. The first steps lay out the whole canvas, when hardly anything of the known part can be
 #   seen in its noise. Then the known sun comes out, beside the one that was planned.
 # - **Seams.** The known part ends at whole latents, 8 pixels wide, and by section 3 the two parts agree only roughly.
@@ -457,8 +458,8 @@ print("\n".join(describe(model, house.image)[:2]), describe(model, house.image, 
 print("what each word weighs:", ", ".join(f"{word} {weight:.3f}" for word, weight in shorten(model, house.record.prompt)))
 
 # %% [markdown]
-# Where a line is no better than guessing, CLIP does not see that attribute. Nobody asked it to: it learns whatever
-# tells the pages of a batch apart (lesson 13), and light, colour and style may do for that. What `describe` gets
+# Of pages that the program drew, CLIP reads nearly all, for such pages it was trained on. A subject that the model drew
+# is less clear, and is more often taken for another: see what it says in the story board below. What `describe` gets
 # wrong, `blend` and pictures in prompts get wrong too. The last line is `shorten`: by how much CLIP's vector turns
 # when a word is left out.
 #
@@ -516,7 +517,7 @@ panels = []
 for title, line in STORY.items():
     exec(line)
     panels.append(Panel(title, line, shown(globals()[line.partition(" = ")[0].strip("[]")])))
-storyboard(panels, side=1.7)
+storyboard(panels, side=1.6)
 
 # %% [markdown]
 # Panel 12 beside panel 6 is the round trip from picture to words to picture: there survives only what the grammar has

@@ -129,7 +129,7 @@ class Clicks:
 
     def stop(self, owner: str, told: Told) -> Iterator[Shown]:
         self.desk.stop(owner)
-        yield {}
+        yield {"stop": False}
 
     # -------------------------------------------------------------------------------------------------- telling of one
 

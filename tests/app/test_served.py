@@ -169,9 +169,9 @@ def test_of_fifty_people_each_gets_his_own_pictures_or_a_sentence(studio):
     assert drawn >= 12  # of 17 places in the line, 5 may have been those of people who stopped
     assert not [name for name in studio.pictures() if name.startswith("nobody")]
 
-    for i in range(20):
+    for i in range(10):
         studio.visit().imagine(f"again --seed {i}")
-    assert studio.memory() < first + 30
+    assert studio.memory() < first + 10  # MB; one sheet alone, kept with its previews, would not be seen, all would
 
 
 def test_nothing_was_written_elsewhere_and_nobody_was_called(studio, notes):
@@ -180,4 +180,4 @@ def test_nothing_was_written_elsewhere_and_nobody_was_called(studio, notes):
     written = {line.removeprefix("write ") for line in after.splitlines() if line.startswith("write ")}
     assert written and all(path.startswith(str(studio.folder)) for path in written), written
     assert "connect" not in after
-    assert len(studio.said) == 1, studio.said  # its address, and no traceback
+    assert len(studio.said) == 1, "".join(studio.said)  # its address, and no traceback

@@ -47,7 +47,7 @@ def test_real_pages_obey_and_one_picture_of_noise_for_everything_does_not(models
         found[contender.road] = {row.metric: row.value for row in exam.examine(contender)}
     assert found["real"][f"{roads.ALL}, seen"] > 0.9 and found["real"]["attributes right, held out"] > 0.9
     assert found["noise"][f"{roads.ALL}, seen"] < 0.2
-    assert found["real"][roads.FRECHET] < 0.5 * found["noise"][roads.FRECHET]
+    assert 0 < 2 * found["real"][roads.FRECHET] < found["noise"][roads.FRECHET]
     assert found["real"][roads.SPREAD] > 1 and found["noise"][roads.SPREAD] < 1e-5
     assert roads.SECONDS not in found["real"]
 
