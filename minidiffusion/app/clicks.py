@@ -22,7 +22,7 @@ from minidiffusion.imagine.words import unknown_words, words_of
 from . import html
 from .desk import Desk, Job, Stopped
 from .history import History
-from .order import NOTHING, Order, orders
+from .order import NOTHING, Order, orders, typed
 from .upload import fitted, read_upload, region
 
 SHOWN = 48
@@ -148,8 +148,8 @@ class Clicks:
         job = self.desk.ask(owner, lambda show: ask(picture))
         yield from self.follow(job)
         write = html.captions if command == "describe" else html.maps
-        typed = f"minidiffusion {command} {self.history.folder / view.choice[0]}"
-        yield {"told": write(picture, job.result.result(), typed), "say": ""}
+        command = typed(command, [str(self.history.folder / view.choice[0])], self.weights)
+        yield {"told": write(picture, job.result.result(), command), "say": ""}
 
     # ------------------------------------------------------------------------------------------------ choosing pictures
 
@@ -167,7 +167,8 @@ class Clicks:
         r"""A sheet of the history."""
         sheet = self.history.sheet(str(told.get("name")))
         first = sheet.pictures[0]
-        command = f"minidiffusion again {self.history.folder / first}" if self.history.picture(first).record else ""
+        ours = self.history.picture(first).record is not None
+        command = typed("again", [str(self.history.folder / first)], self.weights) if ours else ""
         yield {**self.stage(View(sheet.pictures, 0, command)), "say": ""}
 
     @careful

@@ -117,7 +117,8 @@ def known_words() -> str:
 
 
 def flags() -> str:
-    return f'<pre class="flags">{escape(flags_help())}</pre>'
+    note = '<p class="quiet">Pictures in a prompt, and so --iw, --sref and --sw, work on the command line only.</p>'
+    return f'{note}<pre class="flags">{escape(flags_help())}</pre>'
 
 
 def past(sheets: Sequence[Sheet], folder: str) -> str:

@@ -7,7 +7,7 @@ r"""What a click asks for. It can be typed, and it can be carried out, and both 
 
 import shlex
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
@@ -59,13 +59,7 @@ class Order:
             options["mask"] = str(Path(folder, options["mask"]))
         if self.action != "imagine" and self.prompt is not None:
             options["prompt"] = self.prompt
-        options["seed"] = self.seed
-        if weights != "picturebook":
-            options["weights"] = weights
-        typed = [part for name, value in options.items() for part in option(name, str(value))]
-        if any(word.startswith("-") for word in words):  # after --, nothing is an option
-            return shlex.join(["minidiffusion", self.action, *typed, "--", *words])
-        return shlex.join(["minidiffusion", self.action, *words, *typed])
+        return typed(self.action, words, weights, **options, seed=self.seed)
 
     def carry_out(self, model: TextToImage, history: History, show: Callable[[Any], None]) -> Sheet:
         r"""The sheet, which is in the history now. Raises ValueError for whatever is wrong with the order.
@@ -109,8 +103,16 @@ def previews(model: TextToImage, show: Callable[[Any], None]) -> Callable[[Step]
     return on_step
 
 
-def option(name: str, value: str) -> list[str]:
-    return [f"--{name}={value}"] if value.startswith("-") else [f"--{name}", value]
+def typed(command: str, words: Sequence[str], weights: str, **options: object) -> str:
+    r"""A command, quoted for a shell."""
+    if weights != "picturebook":
+        options["weights"] = weights
+    named = []
+    for name, value in options.items():
+        named += [f"--{name}={value}"] if str(value).startswith("-") else [f"--{name}", str(value)]
+    if any(word.startswith("-") for word in words):  # after --, nothing is an option
+        return shlex.join(["minidiffusion", command, *named, "--", *words])
+    return shlex.join(["minidiffusion", command, *words, *named])
 
 
 def orders(

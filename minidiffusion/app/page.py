@@ -70,7 +70,7 @@ def build(clicks: Clicks) -> gr.Blocks:
                     with gr.Tab("Blend"):
                         parts["tray"] = text("tray", html.tray(()))
                         with gr.Row():
-                            add, blend = button("Add the chosen picture", "add"), button("Blend", "blend")
+                            add, blend = button("Add this picture", "add"), button("Blend", "blend")
                             empty = button("Empty", "empty")
                     with gr.Tab("Look"):
                         with gr.Row():

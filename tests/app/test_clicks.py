@@ -1,6 +1,9 @@
 r"""What a click does to the page, without a browser and without Gradio."""
 
+import html
 import random
+import re
+import shlex
 
 import pytest
 
@@ -12,7 +15,7 @@ from tests.tiny import tiny_model
 
 @pytest.fixture
 def clicks(tmp_path) -> Clicks:
-    return Clicks(tiny_model(), "mine", History(tmp_path), Desk(), random.Random(0))
+    return Clicks(tiny_model(), "mine", History(tmp_path / "my pictures"), Desk(), random.Random(0))
 
 
 def last(steps) -> dict:
@@ -32,10 +35,29 @@ def test_a_grid_from_the_prompt_to_one_large_picture(clicks):
     chosen = last(clicks.choose("me", {"do": "choose", "n": "2"}, grid["view"]))
     assert chosen["view"].chosen == 2 and "seed 5" in chosen["about"] and chosen["stage"].count('"true"') == 1
     large = last(clicks.choose("me", {"do": "U", "n": "3"}, grid["view"]))
-    assert (
-        "32 × 32" in large["about"] and f"upscale {clicks.history.folder}/{grid['view'].pictures[3]}" in large["typed"]
-    )
-    assert large["past"].index(large["view"].pictures[0].rpartition("-")[0]) < large["past"].index("a red house")
+    assert "32 × 32" in large["about"] and commands(large["typed"])[1:3] == ["upscale", path(clicks, grid, 3)]
+    assert re.findall('data-name="(.*?)-[0-9a-f]{8}.png"', large["past"]) == 2 * ["a-red-house"]
+    assert [sheet.pictures for sheet in clicks.history.sheets(9)] == [large["view"].pictures, grid["view"].pictures]
+
+
+def commands(shown: str) -> list[str]:
+    r"""The words of the command that is shown, as a shell reads them."""
+    return shlex.split(html.unescape(re.findall("<code>(.*?)</code>", shown)[0]))
+
+
+def path(clicks: Clicks, page: dict, n: int) -> str:
+    return str(clicks.history.folder / page["view"].pictures[n])
+
+
+def test_what_is_told_of_a_picture_and_how_it_is_made_again_can_be_typed(clicks):
+    grid = last(clicks.imagine("me", {}, "a red house by the sea --seed 3"))
+    told = last(clicks.describe("me", {}, grid["view"]))["told"]
+    assert told.count("data-words") >= 1 and commands(told)[1:3] == ["describe", path(clicks, grid, 0)]
+    looked = last(clicks.look("me", {}, grid["view"]))["told"]
+    assert looked.count("<figure>") == 6 and commands(looked)[1:3] == ["look", path(clicks, grid, 0)]
+    (sheet,) = clicks.history.sheets(most=9)
+    again = last(clicks.open("me", {"name": sheet.name}))
+    assert commands(again["typed"]) == ["minidiffusion", "again", path(clicks, grid, 0), "--weights", "mine"]
 
 
 @pytest.mark.parametrize(
