@@ -56,9 +56,9 @@ asked (`python benchmarks/objectives.py`). Differences below some eight points m
 """
 
 SAMPLED = """\
-Samplers of the shipped model, by calls of the network (`python benchmarks/samplers.py`): the share of prompts obeyed in
-every attribute; and, for those that draw no noise, how far a picture is from the one that 150 calls draw (RMS; black to
-white is 2).
+Samplers by calls of the network (`python benchmarks/samplers.py`), measured on the model that was shipped before this one
+and had the same U-Net: the share of prompts obeyed in every attribute; and, for those that draw no noise, how far a
+picture is from the one that 150 calls draw (RMS; black to white is 2).
 """
 
 

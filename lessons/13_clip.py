@@ -323,10 +323,10 @@ print(f"{'log 32':22} {math.log(32):.2f}")
 viz.lines(np.arange(10, 81), curves | {"log 32": math.log(32) * np.ones(71)}, "loss, mean of ten steps", "step")
 
 # %% [markdown]
-# From log 32 the loss falls within eighty steps, and for pages that were not in the training as well. The
-# shuffled one stays at log 32, to the second digit, and must: nothing in a picture says which caption stands beside
-# it. It cannot even do worse for long, for it learns to be unsure. **A contrastive loss that stays at log b** usually
-# means just this: somewhere pairs were torn apart.
+# From log 32 the loss falls by more than half in eighty steps, and for pages that were not in the training as well. The
+# shuffled one comes down to log 32 and stays there, and must: nothing in a picture says which caption stands beside it.
+# All that can be learnt is to be unsure, which is why it begins a little higher. A contrastive loss that **stays at log
+# b** usually means just this: somewhere pairs were torn apart.
 #
 # ## 5. What a batch teaches
 #

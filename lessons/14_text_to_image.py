@@ -397,8 +397,8 @@ figure
 # The picture to keep of this lesson: prompts down, scales across, one seed a row.
 
 # %%
-chosen = {"blue castle in the\nsnow at sunset": "a blue castle in the snow at sunset, watercolor",
-          "small white cat\n(in Chinese)": "夜晚森林里的白色小猫，绘本", "orange boat, pixels": "an orange boat by the sea by day, pixel art",
+chosen = {"blue castle\nin the snow": "a blue castle in the snow at sunset, watercolor",
+          "white cat\n(in Chinese)": "夜晚森林里的白色小猫，绘本", "orange boat,\npixels": "an orange boat by the sea by day, pixel art",
           "red cat\n(never seen)": "a red cat in a meadow by day, storybook",
           "blue teapot\n(never seen)": "a large blue teapot in the desert at night, paper cut"}  # fmt: skip
 scales = (0, 1, 2.5, 6, 16)

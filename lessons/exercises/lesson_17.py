@@ -75,11 +75,12 @@ class Small(nn.Module):
             torch.manual_seed(0)
             super().__init__()
             self.last = nn.Linear(12, 4)
-            self.block = nn.Sequential(nn.Linear(6, 12), nn.LayerNorm(12, eps=eps), act or nn.GELU())
-            nn.init.normal_(self.block[1].weight)
+            norm = nn.LayerNorm(12, eps=eps)
+            nn.init.normal_(norm.weight)
+            self.block = nn.Sequential(nn.Linear(6, 12), norm, act or nn.GELU())
             self.scale = scale
             with torch.no_grad():
-                self.last.bias += bias
+                self.last.bias.add_(bias)
 
     def forward(self, x):
         return self.last(self.scale * self.block(x))

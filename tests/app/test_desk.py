@@ -89,13 +89,19 @@ def test_who_stops_listening_gives_up():
 
 
 def test_of_previews_only_the_newest_is_kept_and_each_is_told_once():
-    desk, work = Desk(), Slow("house")
-    job = desk.ask("a", work)
-    listening = desk.follow(job)
-    assert next(listening).preview is None
-    work.finish()
-    assert ended(job) == "house"
-    assert [news.preview for news in listening if news.preview] in (["house 3"], [])
+    desk, shown, go_on = Desk(), threading.Event(), threading.Event()
+
+    def work(show):
+        for preview in "abc":
+            show(preview)
+        shown.set()
+        go_on.wait(PATIENCE)
+
+    listening = desk.follow(desk.ask("a", work))
+    assert shown.wait(PATIENCE)
+    assert [next(listening).preview, next(listening).preview] == ["c", None]
+    go_on.set()
+    assert [news.preview for news in listening if news.preview] == []
 
 
 def test_a_mistake_is_the_problem_of_the_asker_and_of_nobody_else():

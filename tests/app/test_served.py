@@ -146,7 +146,7 @@ def test_of_fifty_people_each_gets_his_own_pictures_or_a_sentence(studio):
 
     def take_part(visit) -> str:
         i = visits.index(visit)
-        visit.ask("go", "click", f"house number {i} --seed {i}")
+        visit.ask("go", "click", f"house number {i} --seed {i} --stop 40")
         if visit in stopping:
             visit.ask("stop", "click")
         for _ in visit.messages():
@@ -162,15 +162,16 @@ def test_of_fifty_people_each_gets_his_own_pictures_or_a_sentence(studio):
         names = re.findall(r"/pictures/([^\"]+)", visit.page.get("stage", ""))
         if names and "<button" in visit.page["stage"]:
             records = [Record.from_dict(read_record(studio.folder / name)) for name in names]
-            assert [(r.prompt, r.seed) for r in records] == [(f"house number {i}", i + j) for j in range(4)]
+            assert [(r.prompt, r.seed) for r in records] == [(f"house number {i} --stop 40", i + j) for j in range(4)]
             drawn += 1
         else:
             assert re.search(r"Stopped\.|please try again in a moment\.", sentence), sentence
     assert drawn >= 12  # of 17 places in the line, 5 may have been those of people who stopped
+    assert any("please try again" in sentence for sentence in said.values())
     assert not [name for name in studio.pictures() if name.startswith("nobody")]
 
     for i in range(10):
-        studio.visit().imagine(f"again --seed {i}")
+        studio.visit().imagine(f"again --seed {i} --stop 10")
     assert studio.memory() < first + 10  # MB; one sheet alone, kept with its previews, would not be seen, all would
 
 
