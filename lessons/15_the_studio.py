@@ -599,5 +599,3 @@ for what, wrong in wrongs.items():
 #   Equations](https://arxiv.org/abs/2108.01073), 2022.
 # - Keeping what is known: A. Lugmayr et al., [RePaint: Inpainting using Denoising Diffusion Probabilistic
 #   Models](https://arxiv.org/abs/2201.09865), 2022.
-# - Words that edit: T. Brooks et al., [InstructPix2Pix: Learning to Follow Image Editing
-#   Instructions](https://arxiv.org/abs/2211.09800), 2023.

@@ -314,6 +314,7 @@ def gelu_by_tanh(network):
             module.forward = partial(forward, proj=module.proj)
 
 
+# %%
 def exchange_norms(network):  # as a wrong line in the map of names would
     for block in (module for module in network.modules() if isinstance(module, CrossAttentionBlock)):
         block.norm1, block.norm3 = block.norm3, block.norm1

@@ -355,7 +355,7 @@ def test_help_names_the_commands_and_their_options(run):
 
 def test_without_a_command_that_exists_the_commands_are_named(run):
     valid = f"valid are: {', '.join(cli.COMMANDS)}."
-    assert len(cli.COMMANDS) == 18 and "imagine, vary, upscale" in valid
+    assert len(cli.COMMANDS) == 20 and "imagine, vary, upscale" in valid
     assert_refused(run(), 2, f"A command is missing; {valid}")
     assert_refused(run("imagin", PROMPT), 2, f'"imagin" is not a command; {valid}')
 

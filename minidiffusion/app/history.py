@@ -86,14 +86,8 @@ class History:
         try:
             record = json.loads((self.folder / name).with_suffix(".json").read_bytes())
             return Sheet(name, pictures, str(record["prompt"])) if pictures else None
-        except (
-            OSError,
-            ValueError,
-            LookupError,
-            TypeError,
-            RecursionError,
-        ):  # something else that happens to lie there
-            return None
+        except (OSError, ValueError, LookupError, TypeError, RecursionError):
+            return None  # something else that happens to lie there
 
     def picture(self, name: str) -> Picture:
         r"""The picture of that name, with its record if it has one. Raises ValueError if there is none."""
