@@ -28,9 +28,9 @@ from minidiffusion.diffusion.forward import at
 from minidiffusion.diffusion.guidance import classifier_free
 from minidiffusion.diffusion.prediction import denoiser
 from minidiffusion.diffusion.sampler import SAMPLERS
-from minidiffusion.imagine import TextToImage
 
 # %%
+from minidiffusion.imagine import TextToImage
 from minidiffusion.imagine.evaluate import obedience, read
 from minidiffusion.imagine.looking import where
 from minidiffusion.imagine.metrics import spread

@@ -337,6 +337,7 @@ CHANGES = {
 }
 
 
+# %%
 def harm(network, change):  # how far the output is from the true one
     wrong = deepcopy(network)
     change(wrong)
