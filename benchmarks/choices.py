@@ -56,8 +56,8 @@ asked (`python benchmarks/objectives.py`). Differences below some eight points m
 """
 
 SAMPLED = """\
-Samplers by calls of the network (`python benchmarks/samplers.py`), measured on the model that was shipped before this one
-and had the same U-Net: the share of prompts obeyed in every attribute; and, for those that draw no noise, how far a
+Samplers by calls of the network (`python benchmarks/samplers.py`), measured on the model that was shipped before this
+one and had the same U-Net: the share of prompts obeyed in every attribute; and, for those that draw no noise, how far a
 picture is from the one that 150 calls draw (RMS; black to white is 2).
 """
 
