@@ -168,7 +168,7 @@ for line in SURPRISES.splitlines():
 
 # %% [markdown]
 # - `conv_in`: 4 channels come in, because the network never sees a picture, only latents of 4 numbers a place.
-# - `time_embedding.linear_1`: 320 hands of clocks, mixed into a vector of 4 · 320.
+# - `time_embedding.linear_1`: 160 clocks, each with its cosine and its sine (lesson 11), mixed into a vector of 4 · 320.
 # - `proj_in` has 1 x 1 at its end: a linear layer at every place can be stored as a convolution.
 # - `attn2.to_k`: from 768, the width of the text encoder, to 320. A cross-attention can be told from a self-attention by its shape.
 # - `ff.net.0.proj`: 2560 = 2 · 4 · 320. One matrix makes the values and the gates.

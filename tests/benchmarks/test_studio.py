@@ -1,0 +1,30 @@
+"""The benchmark of the studio: the witness that counts subjects in pictures of other shapes than the judge has seen."""
+
+import numpy as np
+import pytest
+
+from benchmarks.studio import Studio, apart
+from minidiffusion.picturebook.draw import render
+from minidiffusion.picturebook.scene import Scene
+
+
+@pytest.fixture(scope="module")
+def studio():
+    return Studio("picturebook")
+
+
+def page(side: str, width: int, height: int) -> np.ndarray:
+    return render(Scene("house", "red", "meadow", "day", "storybook", "large", side, 0), width, height)
+
+
+def test_one_subject_is_in_one_place_and_two_are_apart(studio):
+    left, right = page("left", 128, 64), page("right", 128, 64)
+    for one in (left, right, page("centre", 128, 64), page("centre", 64, 128)):
+        spread = apart(studio, one, "house")
+        assert spread is not None and spread <= 32
+    assert apart(studio, np.concatenate([left[:, :64], right[:, 64:]], axis=1), "house") > 32
+    assert apart(studio, np.concatenate([page("centre", 64, 64)] * 2), "house") > 32
+
+
+def test_what_is_not_there_is_not_found(studio):
+    assert apart(studio, page("centre", 128, 64), "cat") is None
