@@ -114,7 +114,7 @@ def zoom(
     small = picture.image.resize((round(width / factor), round(height / factor)), PIL.Image.Resampling.LANCZOS)
     corner = ((width - small.width) // 2, (height - small.height) // 2)
     canvas, mask = extend(small, (width, height), corner, seam(model))
-    x = fill(model, prompt, seeds, how, canvas, mask)
+    x = fill(model, prompt, seeds, how, canvas, mask, mended=True)
     return finished(model, "zoom", prompt, seeds, how, x, {"factor": factor}, [picture])
 
 
@@ -139,7 +139,7 @@ def pan(
         size.append(min(side + grow, max(side, 2 * other)))
         corner.append(grow if d < 0 else size[-1] - grow - side)  # the new strip is always as wide as it should be
     canvas, mask = extend(picture.image, (size[0], size[1]), (corner[0], corner[1]), seam(model))
-    x = fill(model, prompt, seeds, how, canvas, mask)
+    x = fill(model, prompt, seeds, how, canvas, mask, mended=True)
     return finished(model, "pan", prompt, seeds, how, x, {"direction": direction}, [picture])
 
 

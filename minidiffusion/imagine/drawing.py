@@ -20,7 +20,7 @@ from minidiffusion.diffusion.prediction import denoiser
 from minidiffusion.diffusion.sampler import SAMPLERS, Step
 from minidiffusion.diffusion.schedule import Times
 
-from .canvas import to_tensor
+from .canvas import mend, to_tensor
 from .pipeline import SeededNoise, TextToImage, to_pixels
 from .prompt import Prompt, format, parse
 from .record import Picture, Record
@@ -89,14 +89,20 @@ def draw(
 
 
 def fill(
-    model: TextToImage, prompt: Prompt, seeds: Sequence[int], how: How, canvas: PIL.Image.Image, mask: PIL.Image.Image
+    model: TextToImage,
+    prompt: Prompt,
+    seeds: Sequence[int],
+    how: How,
+    canvas: PIL.Image.Image,
+    mask: PIL.Image.Image,
+    mended: bool = False,
 ) -> Float[Tensor, "b 3 H W"]:
-    r"""The canvas with the white part of the mask drawn, in the light of the rest."""
+    r"""The canvas with the white part of the mask drawn, in the light of the rest. mended: without a seam."""
     size, x = model.sides(canvas.size), to_tensor(canvas)
     unknown = torch.from_numpy(np.array(mask.convert("L"))).float()[None, None] / 255
     cells = F.max_pool2d(unknown, model.vae.config.downsampling)  # a latent with one unknown pixel is unknown
-    drawn = draw(model, prompt, seeds, how, size, known=(model.encode(x), cells.to(model.device)))
-    return torch.where(unknown > 0, drawn.cpu(), x)
+    drawn = draw(model, prompt, seeds, how, size, known=(model.encode(x), cells.to(model.device))).cpu()
+    return mend(drawn, x, unknown).clamp(-1, 1) if mended else torch.where(unknown > 0, drawn, x)
 
 
 def read(prompt: str | Prompt | None, picture: Picture | None = None) -> Prompt:

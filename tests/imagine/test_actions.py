@@ -8,8 +8,9 @@ import PIL.Image
 import pytest
 import torch
 
+from minidiffusion.imagine import actions
 from minidiffusion.imagine.actions import ACTIONS, again, blend, imagine, pan, repaint, upscale, vary, zoom
-from minidiffusion.imagine.drawing import How, size_of
+from minidiffusion.imagine.drawing import How, fill, size_of
 from minidiffusion.imagine.pipeline import TextToImage, to_pixels
 from minidiffusion.imagine.record import Picture, Record
 from minidiffusion.networks.upscaler import Upscaler, UpscalerConfig
@@ -194,6 +195,17 @@ def test_zooming_out_keeps_the_picture_in_the_middle(model, picture):
     for factor in (1.0, 4.1, float("nan")):
         with pytest.raises(ValueError, match=r"1\.1 to 4"):
             zoom(model, picture, [1], factor)
+
+
+@pytest.mark.parametrize(("act", "row", "column"), [(pan, 0, 12), (zoom, 6, 6)])
+def test_where_the_picture_ends_nothing_shows_it(model, picture, monkeypatch, act, row, column):
+    def step():
+        made = pixels(act(model, picture, [1], "right" if act is pan else 4 / 3, how=QUICK)[0])
+        return np.abs(made[row : row + 4, column] - made[row : row + 4, column - 1]).mean()
+
+    mended = step()
+    monkeypatch.setattr(actions, "fill", lambda *given, mended: fill(*given))
+    assert mended < 0.75 * step()  # what a random network draws is rough on its own
 
 
 @pytest.mark.parametrize(("direction", "at"), [("right", (0, 0)), ("left", (16, 0)), ("down", (0, 0)), ("up", (0, 16))])

@@ -8,7 +8,7 @@ import PIL.Image
 import pytest
 import torch
 
-from minidiffusion.imagine.canvas import extend, pack, to_tensor, unpack
+from minidiffusion.imagine.canvas import extend, mend, pack, to_tensor, unpack
 from minidiffusion.imagine.pipeline import to_pixels
 
 
@@ -42,6 +42,42 @@ def test_where_the_canvas_goes_on_the_margin_is_not_kept():
     assert (np.asarray(mask) == np.array([[0, 0, 0, 0, 1, 1, 1, 1, 1]])).all()
     _, mask = extend(colours(6, 4), (8, 6), (1, 1), margin=1)
     assert (~np.asarray(mask)).sum() == 4 * 2 and not np.asarray(mask)[2:4, 2:6].any()
+
+
+def test_a_seam_is_mended_as_the_least_squares_say():
+    r"""The same sum of squares, row by row as a matrix, and NumPy to solve it."""
+    rng = np.random.default_rng(0)
+    b, c, height, width, reach = 2, 3, 6, 9, 2.0
+    drawn, known = rng.standard_normal((b, c, height, width)), rng.standard_normal((1, c, height, width))
+    unknown = rng.random((height, width)) < 0.6
+    place = {tuple(p): i for i, p in enumerate(np.argwhere(unknown).tolist())}
+    rows, right = [np.eye(len(place)) / reach], [np.zeros((b, c, len(place)))]
+    for (y, x), i in place.items():
+        for q in ((y + 1, x), (y, x + 1), (y - 1, x), (y, x - 1)):
+            if not (0 <= q[0] < height and 0 <= q[1] < width):
+                continue
+            row = np.eye(len(place))[i]
+            if q not in place:
+                right.append((known[:, :, *q] - drawn[:, :, y, x])[..., None])
+            elif place[q] > i:  # each pair once
+                row, _ = row - np.eye(len(place))[place[q]], right.append(np.zeros((b, c, 1)))
+            else:
+                continue
+            rows.append(row[None])
+    h = np.linalg.lstsq(np.concatenate(rows), np.concatenate(right, axis=2).reshape(b * c, -1).T, rcond=None)[0]
+    expected = np.where(unknown, drawn, known)
+    expected[:, :, unknown] += h.T.reshape(b, c, -1)
+    given = (torch.from_numpy(each) for each in (drawn, known, unknown[None, None].astype(float)))
+    np.testing.assert_allclose(mend(*given, reach=reach).numpy(), expected, rtol=0, atol=1e-7)  # a colour is 8e-3
+
+
+def test_what_goes_on_smoothly_stays_as_it_is_and_far_away_nothing_is_changed():
+    flat, unknown = torch.full((1, 3, 8, 96), 0.3), torch.zeros(1, 1, 8, 96)
+    unknown[..., 32:] = 1
+    assert torch.equal(mend(flat, flat, unknown), flat)
+    mended = mend(flat - 0.5, flat, unknown)[0, 0, 0]
+    assert (mended[:32] == 0.3).all() and mended[32] > 0.2 and (mended.diff() <= 1e-6).all()
+    assert abs(mended[-1] + 0.2) < 2 * 0.5 * np.exp(-63 / 8)  # e times less every `reach` pixels, mirrored at the edge
 
 
 def test_a_mask_becomes_text_and_a_mask_again():
