@@ -39,7 +39,7 @@ test: $(VENV)/.for-work  ## the test suite, without the notebooks
 lessons: $(VENV)/.for-work  ## execute every lesson and write lessons/*.ipynb
 	$(BIN)/python -m lessons.run $(ARGS)
 
-lessons-check: $(VENV)/.for-work  ## every lesson as a student, solved, and with planted mistakes
+lessons-check: $(VENV)/.for-work  ## every lesson solved, and as a student who first makes every planted mistake
 	$(BIN)/python -m pytest -n 2 -m lesson tests/lessons $(ARGS)
 
 kernels-check: $(VENV)/.for-work  ## the Triton kernels: interpreted where there is no GPU, then compiled for every card (long)
@@ -61,7 +61,8 @@ gpu: $(VENV)/.for-work  ## on a CUDA card: the kernels' tests, then attention, G
 	@$(BIN)/python benchmarks/gpu.py $(ARGS)
 
 # Everything that is shipped in minidiffusion/weights/picturebook, from nothing but this repository. A stopped run goes on
-# where it stopped. The order is that of the dependencies: the judge stands alone, the U-Net needs the VAE and CLIP.
+# where it stopped. The order is that of the dependencies: the judge stands alone, the codebook needs CLIP, the tokens need
+# the codebook, the U-Net the VAE and CLIP; it comes last, because it writes down which files belong together.
 WEIGHTS ?= build/weights
 # Each step frees blocks of megabytes that the next one needs again: glibc is told to keep them (a tenth faster).
 weights: export MALLOC_MMAP_THRESHOLD_ := 4000000000
@@ -71,8 +72,11 @@ weights: $(VENV)/.for-imagine  ## train every network again, then evaluate (hour
 	$(BIN)/minidiffusion train vae --out $(WEIGHTS) --resume
 	$(BIN)/minidiffusion train upscaler --out $(WEIGHTS) --resume
 	$(BIN)/minidiffusion train clip --out $(WEIGHTS) --resume
+	$(BIN)/minidiffusion train codebook --out $(WEIGHTS) --resume
+	$(BIN)/minidiffusion train tokens --out $(WEIGHTS) --resume
 	$(BIN)/minidiffusion train unet --out $(WEIGHTS) --resume
 	$(BIN)/minidiffusion evaluate --weights $(WEIGHTS) --out $(WEIGHTS)/evaluation.json --sheet $(WEIGHTS)/sheet.png > $(WEIGHTS)/evaluation.md
+	$(BIN)/minidiffusion evaluate --weights $(WEIGHTS) --model tokens --out $(WEIGHTS)/tokens_evaluation.json > $(WEIGHTS)/tokens_evaluation.md
 	$(BIN)/python benchmarks/choices.py > $(WEIGHTS)/choices.md
 	$(BIN)/python -m minidiffusion.training.card $(WEIGHTS)
 	$(BIN)/minidiffusion train digits --out $(WEIGHTS)/digits --resume

@@ -70,8 +70,8 @@ def train(arguments: Sequence[str]) -> None:
     class Train:
         r"""Train one network: first the vae and clip, in any order, then the unet, which builds on both.
 
-        The upscaler builds on the vae. The codebook and, on it and clip's tokenizer, the tokens are another road to
-        pictures. The judge stands apart; it is needed to evaluate. So do the digits, a model small enough for exact
+        The upscaler builds on the vae. The codebook, which builds on clip, and the tokens, which build on both, are
+        another road to pictures. The judge stands apart; it is needed to evaluate. So do the digits, a model small enough for exact
         likelihoods.
         """
 

@@ -2,10 +2,12 @@ r"""Does the model do what it is told? An examination whose every figure stands 
 
     figure                                          yardstick
     attributes that a prompt names, read back       the judge's own accuracy on real renders
-    Fréchet distance of generated pictures          the same for real renders, and for real renders through the VAE
-    distance to the nearest training picture        the same for real renders through the VAE
+    Fréchet distance of generated pictures          the same for real renders, as they are and through the autoencoder
+    distance to the nearest training picture        the same for real renders through the autoencoder
     spread of four pictures of one prompt           the spread of real renders of which the prompt is true
-    reconstruction by the VAE                       its worst style
+    reconstruction by the autoencoder               its worst style
+
+The autoencoder is the VAE of diffusion, or the codebook of tokens: whatever a model draws ends in its decoder.
 
 No training has seen the real renders used here, and the judge has seen no prompt and no generated picture.
 """
@@ -31,6 +33,7 @@ from minidiffusion.imagine.questions import Prompt, companion, draw_prompts, exa
 from minidiffusion.imagine.report import Neighbours, Report, Share
 from minidiffusion.imagine.sheet import contact_sheet
 from minidiffusion.imagine.weights import find_weights
+from minidiffusion.imagine.with_tokens import Writer, Writing
 from minidiffusion.networks.judge import Judge, JudgeConfig
 from minidiffusion.picturebook.dataset import PictureBook
 from minidiffusion.picturebook.scene import ATTRIBUTES, STYLES, Scene, random_scene
@@ -55,9 +58,14 @@ class EvaluateConfig:
     """Training pictures (the first pages of picture book 0) among which copies are searched."""
     language: Literal["en", "zh", "both"] = "both"
     """Language of the prompts; "both" alternates."""
+    model: Literal["diffusion", "tokens"] = "diffusion"
     steps: int = 25
-    guidance: float = 2.5
+    """Of diffusion, as is the sampler."""
     sampler: str = "dpm++"
+    drafts: int = 1
+    """Of tokens: so many are written for each picture, and CLIP takes the best."""
+    guidance: float | None = None
+    """None is what suits the weights."""
     batch: int = 16
     seed: int = 0
     weights: str = "picturebook"
@@ -79,29 +87,46 @@ class EvaluateConfig:
 
 @dataclass(frozen=True)
 class Examinee:
-    r"""What is examined, as three functions, so that an impostor can be examined as well."""
+    r"""What is examined, as functions, so that an impostor can be examined as well."""
 
     generate: Callable[[list[str], list[int]], Pictures]
     """prompts, one seed each -> pictures"""
     reconstruct: Callable[[Pictures], Pictures]
-    """pictures, through the VAE and back"""
+    """pictures, through the autoencoder and back"""
     judge: Judge
+    how: str = ""
+    """in words, how it makes pictures"""
 
     @classmethod
     def load(cls, config: EvaluateConfig) -> "Examinee":
         r"""The model and the judge that lie together in a folder of weights. Raises `CheckpointError`."""
-        model = TextToImage.load(config.weights)
         judge = load_model(find_weights(config.weights), "judge", JudgeConfig, Judge)
         if judge.config.attributes != {name: len(values) for name, values in ATTRIBUTES.items()}:
             raise CheckpointError(f"The judge of {config.weights!r} was trained for other attributes.")
+        return cls.of_tokens(config, judge) if config.model == "tokens" else cls.of_diffusion(config, judge)
+
+    @classmethod
+    def of_diffusion(cls, config: EvaluateConfig, judge: Judge) -> "Examinee":
+        model = TextToImage.load(config.weights)
+        guidance = model.guidance if config.guidance is None else config.guidance
 
         def generate(prompts: list[str], seeds: list[int]) -> Pictures:
-            return model.generate(prompts, seeds, config.steps, config.guidance, sampler=config.sampler)
+            return model.generate(prompts, seeds, config.steps, guidance, sampler=config.sampler)
 
-        def reconstruct(pictures: Pictures) -> Pictures:
-            return model.decode(model.vae.encode(pictures).mode() * model.vae.config.scaling_factor)
+        how = f"{config.steps} steps of {config.sampler}, guidance {guidance}"
+        return cls(generate, lambda x: model.decode(model.encode(x)), judge, how)
 
-        return cls(generate, reconstruct, judge)
+    @classmethod
+    def of_tokens(cls, config: EvaluateConfig, judge: Judge) -> "Examinee":
+        writer = Writer.load(config.weights)
+        writing = Writing(config.guidance, drafts=config.drafts)
+
+        def generate(prompts: list[str], seeds: list[int]) -> Pictures:
+            return writer.generate(prompts, seeds, writing)
+
+        chosen = f"the best of {config.drafts} drafts, " if config.drafts > 1 else ""
+        how = f"tokens, {chosen}guidance {writer.scale(writing)}"
+        return cls(generate, lambda x: writer.decode(writer.codebook.encode(x).flatten(1)), judge, how)
 
 
 def evaluate(config: EvaluateConfig) -> Report:
@@ -170,7 +195,7 @@ def examine(examinee: Examinee, config: EvaluateConfig, training: Iterable[Pictu
         ceiling=ceiling(real_scenes, answers(real)),
         frechet={
             "generated": frechet_distance(features(generated), reference),
-            "real, through the VAE": frechet_distance(features(rebuilt), reference),
+            "real, rebuilt": frechet_distance(features(rebuilt), reference),
             "real": frechet_distance(features(fresh), reference),
         },
         neighbours=neighbours(*nearest.split(len(prompts))),
@@ -180,7 +205,7 @@ def examine(examinee: Examinee, config: EvaluateConfig, training: Iterable[Pictu
         },
         psnr=by_style(real_scenes, decibel),
         seconds=seconds,
-        settings=vars(config),
+        settings=vars(config) | {"how": examinee.how},
         machine={
             "processor": platform.processor() or platform.machine(),
             "system": platform.system(),
@@ -236,7 +261,7 @@ def neighbours(generated: Float[Tensor, "n"], rebuilt: Float[Tensor, "m"], real:
     closer = int((generated < rebuilt.quantile(0.01)).sum())
     return Neighbours(
         generated=generated.median().item(),
-        real_through_vae=rebuilt.median().item(),
+        rebuilt=rebuilt.median().item(),
         real=real.median().item(),
         closer=Share(closer, len(generated)),
     )

@@ -28,18 +28,19 @@ class Share:
 class Neighbours:
     r"""How near pictures lie to the nearest training picture: medians of the root-mean-square pixel difference.
 
-    A VAE smooths pictures, which alone brings them nearer to others; the fair yardstick is a real render that went
-    through it. `closer` counts the generated pictures that are nearer to a training picture than all but 1 % of those.
+    An autoencoder smooths pictures, which alone brings them nearer to others; the fair yardstick is a real render that
+    it has rebuilt. `closer` counts the generated pictures that are nearer to a training picture than all but 1 % of
+    those.
     """
 
     generated: float
-    real_through_vae: float
+    rebuilt: float
     real: float
     closer: Share
 
     @property
     def ratio(self) -> float:
-        return self.generated / self.real_through_vae
+        return self.generated / self.rebuilt
 
     @property
     def copies(self) -> bool:
@@ -61,29 +62,30 @@ class Report:
     spread: dict[str, dict[str, float]]
     """in "pixels" and in judge "features": of "generated" pictures of one prompt, and of "real" ones it is true of"""
     psnr: dict[str, float]
-    """reconstruction by the VAE, in decibel: each style, and the mean"""
+    """reconstruction by the autoencoder, in decibel: each style, and the mean"""
     seconds: dict[str, float]
     settings: dict[str, Any]
     machine: dict[str, Any]
 
     def table(self) -> str:
         r"""All figures as Markdown."""
-        near, s = self.neighbours, self.settings
+        near = self.neighbours
         worst = min(self.psnr, key=self.psnr.__getitem__)
         return "\n\n".join([
-            f"Prompts obeyed, percent (95 % interval); {s['steps']} steps of {s['sampler']}, guidance {s['guidance']}",
+            f"Prompts obeyed, percent (95 % interval); {self.settings['how']}",
             _columns({group: {name: str(x) for name, x in found.items()} for group, found in self.obeyed.items()}),
             "The judge on real renders, percent: the ceiling of the table above",
             _columns({group: {name: x.percent for name, x in found.items()} for group, found in self.ceiling.items()}),
-            "Fréchet distance to real renders in judge features (lower is nearer; the last line is the floor)",
+            "Fréchet distance to real renders in judge features (lower is nearer; the last line is the floor). "
+            "Rebuilt is what has gone through the autoencoder",
             _rows({name: f"{x:.3f}" for name, x in self.frechet.items()}),
             "Distance to the nearest training picture (median of RMS pixel differences; black to white is 2)",
             _rows({
                 "generated": f"{near.generated:.3f}",
-                "real, through the VAE": f"{near.real_through_vae:.3f}",
+                "real, rebuilt": f"{near.rebuilt:.3f}",
                 "real": f"{near.real:.3f}",
-                "generated : real through the VAE": f"{near.ratio:.2f}",
-                "generated nearer than 99 % of real through the VAE": f"{near.closer} %",
+                "generated : real, rebuilt": f"{near.ratio:.2f}",
+                "generated nearer than 99 % of real, rebuilt": f"{near.closer} %",
                 "is it copying?": "YES" if near.copies else "no",
             }),
             "Spread of four pictures of one prompt, beside real renders of which the prompt is true",
@@ -91,7 +93,7 @@ class Report:
                 unit: {**{who: f"{x:.3f}" for who, x in by.items()}, "ratio": f"{by['generated'] / by['real']:.2f}"}
                 for unit, by in self.spread.items()
             }),
-            f"Reconstruction by the VAE on real renders, PSNR in dB (worst: {worst})",
+            f"Reconstruction by the autoencoder on real renders, PSNR in dB (worst: {worst})",
             _rows({name: f"{x:.1f}" for name, x in self.psnr.items()}),
             "Seconds, warm, on " + ", ".join(f"{name} {x}" for name, x in self.machine.items()),
             _rows({name: f"{x:.2f}" for name, x in self.seconds.items()}),

@@ -12,6 +12,7 @@ from minidiffusion.diffusion.schedule import Name
 SHIPPED = Path(__file__).parent.parent / "weights"
 INDEX = "model.json"
 NETWORKS = ("clip", "unet", "vae")
+OTHERS = ("judge", "upscaler", "codebook", "tokens")
 FILES = ("tokenizer.json", *(f"{name}.{ending}" for name in NETWORKS for ending in ("json", "safetensors")))
 
 
@@ -44,9 +45,10 @@ def find_weights(weights: str | Path) -> Path:
 def write_index(folder: str | Path, schedule: Name, T: int, prediction: Kind) -> None:
     r"""Write model.json for the trained networks in a folder: the last step, which makes them loadable.
 
-    A judge and an upscaler are listed as well if they are there. Raises CheckpointError if another file is missing.
+    A judge, an upscaler and the other road are listed as well if they are there. Raises CheckpointError if another file
+    is missing.
     """
-    others = [path.name for name in ("judge", "upscaler") for path in sorted(Path(folder).glob(f"{name}.*"))]
+    others = [path.name for name in OTHERS for path in sorted(Path(folder).glob(f"{name}.*"))]
     sha256 = {name: file_hash(Path(folder, name)) for name in [*FILES, *others]}
     context_length = load_config(Path(folder, "clip.json"), CLIPConfig).context_length
     index = Index(schedule, T, prediction, context_length, sha256)

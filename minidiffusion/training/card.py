@@ -2,8 +2,9 @@ r"""The model card: what a folder of weights is, how it came about, and what it 
 
     python -m minidiffusion.training.card build/weights
 
-gathers it from the trainings' summaries, from the examination (`evaluation.md`) and, if there are any, from the
-measurements that decided how it was made (`choices.md`), and writes README.md beside the weights. Nothing in a card is
+gathers it from the trainings' summaries, from the examination (`evaluation.md`; where there are tokens, their own:
+`tokens_evaluation.md`) and, if there are any, from the measurements that decided how it was made (`choices.md`), and
+writes README.md beside the weights. Nothing in a card is
 typed by hand but the limits.
 """
 
@@ -32,12 +33,16 @@ KINDS = {
     "picturebook": (("judge", "vae", "upscaler", "clip", "unet"), "`minidiffusion evaluate`", PICTUREBOOK_LIMITS),
     "digits": (("digits",), "`python benchmarks/digits.py`", DIGITS_LIMITS),
 }
+OTHER_ROAD = ("codebook", "tokens")
+"""Two more networks that a folder may hold."""
 
 
 def card(weights: Path) -> str:
     r"""The card's text. Raises CheckpointError if a training, the evaluation or a network is missing."""
     kind = "digits" if (weights / "training" / "digits").exists() else "picturebook"
     networks, examination, limits = KINDS[kind]
+    if tokens := (weights / "tokens.json").exists():
+        networks += OTHER_ROAD
     lines = [
         f"# Weights: {kind}",
         "",
@@ -63,6 +68,8 @@ def card(weights: Path) -> str:
     lines += [json.dumps(settings, indent=1), "```", "", "## Examination", ""]
     lines += [f"Of {examination}; every figure stands beside its yardstick.", ""]
     lines += [read(weights / "evaluation.md")]
+    if tokens:
+        lines += ["", "### The same for pictures that are written as tokens", "", read(weights / "tokens_evaluation.md")]
     if (weights / "choices.md").exists():
         lines += ["", "## Choices", "", read(weights / "choices.md")]
     lines += ["", "## Limits", "", limits, "## Files", "", "| file | bytes | SHA-256 |", "|---|---|---|"]

@@ -1,7 +1,7 @@
 r"""What can be trained, by name: each entry is a frozen dataclass of settings and the task that they describe.
 
-`vae`, `clip`, `judge` and `codebook` need only pictures; `unet` needs the finished `vae` and `clip` in the same weights
-folder, `upscaler` the `vae`, `tokens` the finished `codebook` and the tokenizer that comes with `clip`.
+`vae`, `clip` and `judge` need only pictures; `unet` needs the finished `vae` and `clip` in the same weights folder,
+`upscaler` the `vae`, `codebook` the `clip`, and `tokens` the `codebook` and the tokenizer that comes with `clip`.
 The defaults are the shipped recipe: `make weights` runs them as they stand.
 """
 

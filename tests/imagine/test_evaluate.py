@@ -5,6 +5,7 @@ first row, where the oracle reads them.
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +23,11 @@ from minidiffusion.imagine.pipeline import TextToImage, to_pixels
 from minidiffusion.imagine.questions import Prompt, companion, draw_prompts, exam_rng, renders
 from minidiffusion.imagine.report import Report, Share
 from minidiffusion.imagine.sheet import GAP, SIDE
+from minidiffusion.imagine.with_tokens import Writing
 from minidiffusion.networks.judge import Judge, JudgeConfig
 from minidiffusion.picturebook.scene import ATTRIBUTES, Scene, random_scene
 from tests.tiny import tiny_model
+from tests.tiny_writer import save_writer, tiny_writer
 
 CLASSES = {name: len(values) for name, values in ATTRIBUTES.items()}
 QUICK = EvaluateConfig(prompts=120, held_out_prompts=60, diverse_prompts=30, real=200, training=2)
@@ -157,7 +160,7 @@ class TestImpostors:
     def test_one_that_makes_grey_pictures_is_far_from_real_renders(self, prompts):
         frechet = examined(lambda texts, seeds: torch.zeros(len(seeds), 3, 64, 64)).frechet
         assert frechet["generated"] > 20 * frechet["real"]
-        assert frechet["real, through the VAE"] > frechet["real"]
+        assert frechet["real, rebuilt"] > frechet["real"]
 
 
 def test_every_generated_picture_has_its_own_seed_and_no_batch_is_too_large(prompts):
@@ -185,7 +188,7 @@ def test_a_picture_may_disobey_in_what_its_prompt_leaves_open():
 def test_neighbours_are_medians_and_the_share_nearer_than_one_percent_of_real_ones():
     rebuilt = torch.linspace(1, 2, 101)  # its first percentile is 1.01
     near = neighbours(torch.tensor([0.5, 1.0, 1.02, 3.0]), rebuilt, 2 * rebuilt)
-    assert (near.generated, near.real_through_vae, near.real) == pytest.approx((1.0, 1.5, 3.0))
+    assert (near.generated, near.rebuilt, near.real) == pytest.approx((1.0, 1.5, 3.0))
     assert near.closer == Share(2, 4) and near.ratio == pytest.approx(2 / 3)
 
 
@@ -194,7 +197,7 @@ class TestReport:
         report = examined(obedient(prompts))
         table = report.table()
         assert str(report.obeyed["held out"]["all at once"]) == "90.0 (79.9 to 95.3)"
-        for words in ("90.0 (79.9 to 95.3)", "watercolor", "through the VAE", "a grid of 4", "copying? ", "threads"):
+        for words in ("90.0 (79.9 to 95.3)", "watercolor", "real, rebuilt", "a grid of 4", "copying? ", "threads"):
             assert words in table
         rows = [line for line in table.splitlines() if line.startswith("| every single")]
         assert len(rows) == 2 and rows[0].count("|") == 8 and rows[1].count("|") == 10
@@ -256,6 +259,25 @@ class TestWeights:
         vae = TextToImage.load(folder).vae
         reconstruct = Examinee.load(EvaluateConfig(weights=str(folder))).reconstruct
         torch.testing.assert_close(reconstruct(x), vae.decode(vae.encode(x).mode()).clamp(-1, 1), rtol=1e-4, atol=1e-5)
+
+    def test_the_other_road_is_asked_the_same_by_the_same_judge(self, tmp_path, folder):
+        writer = tiny_writer(size=64)
+        weights = save_writer(tmp_path / "tokens", writer)
+        self.save_judge(weights, CLASSES)
+        counts = {"prompts": 3, "held_out_prompts": 2, "diverse_prompts": 2, "real": 60, "training": 5}
+        config = EvaluateConfig(**counts, model="tokens", drafts=2, guidance=4.0, weights=str(weights))
+        report = evaluate(config)
+        assert report.obeyed["seen"]["all at once"].n == 3
+        assert report.settings["how"] == "tokens, the best of 2 drafts, guidance 4.0"
+        assert "tokens, the best of 2 drafts" in report.table()
+
+        examinee, x = Examinee.load(config), renders([random_scene(np.random.default_rng(0))])
+        prompts = ["a red house", "一只猫"]
+        expected = writer.generate(prompts, [5, 6], Writing(4.0, drafts=2))
+        torch.testing.assert_close(examinee.generate(prompts, [5, 6]), expected)
+        torch.testing.assert_close(examinee.reconstruct(x), writer.decode(writer.codebook.encode(x).flatten(1)))
+        assert Examinee.load(EvaluateConfig(weights=str(folder))).how == "25 steps of dpm++, guidance 2.5"
+        assert Examinee.load(replace(config, drafts=1, guidance=None)).how == "tokens, guidance 3.0"
 
     def test_without_a_judge_or_with_a_judge_of_something_else_are_refused(self, folder):
         self.save_judge(folder, {"subject": 12, "colour": 8})

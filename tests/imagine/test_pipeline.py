@@ -288,11 +288,12 @@ def test_the_index_names_every_file_with_its_hash(weights, tmp_path):
 
     for name in FILES:
         (tmp_path / name).write_bytes((weights / name).read_bytes())
-    for name in ("judge.json", "judge.safetensors"):
+    others = {f"{name}.{ending}" for name in ("judge", "codebook", "tokens") for ending in ("json", "safetensors")}
+    for name in others:
         (tmp_path / name).write_text(name)
     write_index(tmp_path, "cosine", 50, "v")
     listed = json.loads((tmp_path / INDEX).read_text())["sha256"]
-    assert set(listed) == {*FILES, "judge.json", "judge.safetensors"}
+    assert set(listed) == {*FILES, *others}
     (tmp_path / "judge.json").write_text("trained anew")  # which is no reason not to draw
     TextToImage.load(tmp_path)
 
