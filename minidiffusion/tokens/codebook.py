@@ -73,7 +73,7 @@ class PictureTokenizerConfig:
     """If there are any: FSQ with these levels, whose product must be `codes`, and whose number `dim`."""
     beta: float = 0.25
     """How strongly the encoder is held to its codes."""
-    channels: tuple[int, ...] = (64, 96)
+    channels: tuple[int, ...] = (48, 64)
     layers_per_block: int = 1
     groups: int = 16
     patch: int = 4

@@ -41,7 +41,7 @@ class Seq2SeqConfig:
     places: int = 64
     width: int = 192
     heads: int = 6
-    ff_width: int = 384
+    ff_width: int = 320
     text_layers: int = 2
     picture_layers: int = 3
 

@@ -70,8 +70,8 @@ class Muon(torch.optim.Optimizer):
 def make_optimizers(model: nn.Module, lr: float, muon: float, weight_decay: float) -> list[torch.optim.Optimizer]:
     r"""AdamW (Loshchilov & Hutter 2019), and, if `muon` > 0, Muon for the hidden matrices and kernels.
 
-    Hidden is what has neighbours on both sides: not the first nor the last convolution, nor an embedding. Decay pulls
-    on matrices and kernels only: shrinking a norm's gain, a bias or an embedding row that no caption of this batch used
+    Hidden is what has neighbours on both sides: not the first nor the last layer, nor an embedding. Decay pulls on
+    matrices and kernels only: shrinking a norm's gain, a bias or an embedding row that no caption of this batch used
     changes the function without simplifying it. Each group of parameters keeps its `peak`, the highest learning rate.
     """
     embeddings = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
@@ -81,7 +81,7 @@ def make_optimizers(model: nn.Module, lr: float, muon: float, weight_decay: floa
             continue
         if parameter.ndim < 2 or id(parameter) in embeddings:
             free.append(parameter)
-        elif muon and not name.startswith(("conv_in.", "conv_out.")):
+        elif muon and not name.startswith(("conv_in.", "conv_out.", "head.")):
             hidden.append(parameter)
         else:
             decayed.append(parameter)

@@ -105,5 +105,8 @@ class TokensTask:
 @torch.no_grad()
 def tokenise_all(codebook: PictureTokenizer, data: CaptionedPictures, device: torch.device) -> Int[Tensor, "n places"]:
     r"""The ids of all pictures, row by row, on the CPU."""
-    parts = tqdm(torch.arange(len(data)).split(64), desc="tokenising", unit_scale=64, unit="picture", mininterval=5)
-    return torch.cat([codebook.encode(data.pictures(indices).to(device)).flatten(1).cpu() for indices in parts])
+    one = codebook.encode(data.pictures(torch.arange(1)).to(device))
+    ids = torch.empty(len(data), one.numel(), dtype=torch.long)  # at once: kept piece by piece, they split the heap
+    for indices in tqdm(torch.arange(len(data)).split(64), "tokenising", unit_scale=64, unit="picture", mininterval=5):
+        ids[indices] = codebook.encode(data.pictures(indices).to(device)).flatten(1).cpu()
+    return ids

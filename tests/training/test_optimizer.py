@@ -6,6 +6,7 @@ from tiny_task import TinyConfig, TinyNetwork
 from torch import nn
 
 from minidiffusion.networks.unet import UNet, UNetConfig
+from minidiffusion.tokens.seq2seq import Seq2Seq, Seq2SeqConfig
 from minidiffusion.training.optimizer import Muon, make_optimizers, orthogonalise, rise_and_fall
 
 
@@ -103,6 +104,11 @@ def test_muon_moves_the_hidden_matrices_and_adamw_the_rest():
     assert not hidden & (decayed | free) and "mid_block.resnets.0.conv1.weight" in hidden
     assert {group["peak"] for group in muon.param_groups} == {0.2}
     assert {group["peak"] for group in adamw.param_groups} == {0.1}
+
+    writer = Seq2Seq(Seq2SeqConfig(width=16, heads=2, ff_width=24, text_layers=1, picture_layers=1))
+    adamw, muon = make_optimizers(writer, lr=0.1, muon=0.2, weight_decay=0.01)
+    assert names(writer, adamw)[0] == {"head.weight"}  # its rows are tokens, as those of an embedding are
+    assert "decoder.layers.0.ff.out.weight" in set.union(*names(writer, muon))
 
 
 def test_learning_rate_climbs_a_line_and_descends_half_a_cosine():

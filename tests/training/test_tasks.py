@@ -1,5 +1,6 @@
 r"""The four tasks, each with a network that learns in seconds: does the loss fall, can the result be loaded?"""
 
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -7,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 
-from minidiffusion.checkpoint import CheckpointError, file_hash, load_model
+from minidiffusion.checkpoint import CheckpointError, file_hash, load_model, save_model
 from minidiffusion.clip.augment import crop
+from minidiffusion.clip.encoder import CLIP as ContrastivePair
 from minidiffusion.clip.encoder import CLIPConfig
 from minidiffusion.clip.tokenizer import Tokenizer
 from minidiffusion.data.emoji import emoji
@@ -31,6 +33,7 @@ from minidiffusion.training.tokens import TokensTask, TokensTraining
 from minidiffusion.training.unet import UNetTask, UNetTraining, encode_all
 from minidiffusion.training.upscaler import UpscalerTask, UpscalerTraining
 from minidiffusion.training.vae import VAETask, VAETraining
+from tests.shake import shake
 
 RECIPE = Recipe(steps=30, batch=8, lr=3e-3, warmup=2, ema=0.9, log_every=1, sheet_every=30)
 VAE = VAETraining(RECIPE, VAEConfig(latent_channels=4, channels=(16, 16)))
@@ -282,7 +285,7 @@ class Spy:
 # ---------------------------------------------------------------------------------------------- pictures as tokens
 
 
-CODEBOOK = CodebookTraining(RECIPE, PictureTokenizerConfig(codes=32, dim=4, channels=(16, 16)))
+CODEBOOK = CodebookTraining(RECIPE, PictureTokenizerConfig(codes=32, dim=4, channels=(16, 16)), perception=0)
 TOKENS = TokensTraining(
     replace(RECIPE, steps=40), Seq2SeqConfig(width=16, heads=2, ff_width=24, text_layers=1, picture_layers=1)
 )
@@ -310,6 +313,24 @@ def test_the_road_of_tokens_learns(told):
     assert bits[-10:].mean() < 0.9 * bits[:5].mean()
 
 
+def test_the_codebook_pays_for_what_clip_sees_and_clip_stays_as_it_is(book, tmp_path):
+    with pytest.raises(CheckpointError, match=r"clip\.json"):
+        CodebookTask(replace(CODEBOOK, perception=0.5), book, tmp_path)
+    config = replace(CLIP.model, vocab_size=600)
+    clip = shake(ContrastivePair(config))
+    save_model(tmp_path, "clip", clip, config)
+    blind, seeing = (CodebookTask(replace(CODEBOOK, perception=p), book, tmp_path) for p in (0, 0.5))
+    x, generator = book.pictures(torch.arange(8)), torch.Generator()
+    losses = [task.loss(seeing.model.eval(), torch.arange(8), generator)[0] for task in (blind, seeing)]
+    with torch.no_grad():
+        told = seeing.model.decode(seeing.model.encode(x))
+        cosines = F.cosine_similarity(clip.eval().encode_image(x), clip.encode_image(told))
+    assert 0.001 < 1 - cosines.mean()
+    torch.testing.assert_close(losses[1] - losses[0], 0.5 * (1 - cosines.mean()), rtol=1e-4, atol=1e-6)
+    losses[1].backward()
+    assert seeing.clip is not None and all(p.grad is None for p in seeing.clip.parameters())
+
+
 @pytest.mark.slow
 def test_what_the_road_of_tokens_leaves_writes_pictures(told):
     folder, _ = told
@@ -321,6 +342,19 @@ def test_what_the_road_of_tokens_leaves_writes_pictures(told):
     assert codebook.decode(last.ids.view(1, 8, 8)).shape == (1, 3, 64, 64)
     for task in ("codebook", "tokens"):
         assert [*(folder / "training" / task).glob("sheet_*.png")]
+
+
+@pytest.mark.slow
+def test_the_card_has_both_roads_if_there_are_two(weights, told, tmp_path):
+    for folder in (weights[0], told[0]):
+        shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "evaluation.md").write_text("the examination")
+    with pytest.raises(CheckpointError, match="tokens_evaluation"):
+        card(tmp_path)
+    (tmp_path / "tokens_evaluation.md").write_text("the other examination")
+    text = card(tmp_path)
+    assert "| codebook | " in text and "| tokens | " in text
+    assert text.index("the examination") < text.index("the other examination") < text.index("## Limits")
 
 
 @pytest.mark.slow
