@@ -12,7 +12,7 @@ planted mistakes. From these come three notebooks that must all run to the end:
 
     student   as it stands, nothing solved; this one is committed
     solved    each stub replaced by its solution
-    wrong     before each stub, every planted mistake and its check
+    wrong     the student's, with every planted mistake and its check before each stub, which stays
 
 Lessons run without a network, 30 seconds a cell and 90 seconds a lesson at most.
 """
