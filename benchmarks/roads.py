@@ -40,8 +40,8 @@ from minidiffusion.picturebook.scene import random_scene
 from minidiffusion.viz.base import BLUE, VERMILION
 
 Pictures = Float[Tensor, "b 3 64 64"]
-STEPS = (4, 8, 15, 25, 50)
-DRAFTS = (1, 4, 16)
+STEPS = (4, 8, 15, 25)
+DRAFTS = (1, 2, 4, 8)
 BATCH = 16
 STYLES = {"diffusion": (BLUE, "o"), "tokens": (VERMILION, "s")}
 YARDSTICKS = {

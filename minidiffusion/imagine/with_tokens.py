@@ -81,7 +81,7 @@ class Writer:
         codebook: PictureTokenizer,
         transformer: Seq2Seq,
         weights: str = "",
-        guidance: float = 3.0,
+        guidance: float = 1.5,
     ):
         self.tokenizer, self.weights, self.guidance = tokenizer, weights, guidance
         self.clip, self.codebook, self.transformer = clip.eval(), codebook.eval(), transformer.eval()

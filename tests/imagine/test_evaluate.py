@@ -277,7 +277,7 @@ class TestWeights:
         torch.testing.assert_close(examinee.generate(prompts, [5, 6]), expected)
         torch.testing.assert_close(examinee.reconstruct(x), writer.decode(writer.codebook.encode(x).flatten(1)))
         assert Examinee.load(EvaluateConfig(weights=str(folder))).how == "25 steps of dpm++, guidance 2.5"
-        assert Examinee.load(replace(config, drafts=1, guidance=None)).how == "tokens, guidance 3.0"
+        assert Examinee.load(replace(config, drafts=1, guidance=None)).how == "tokens, guidance 1.5"
 
     def test_without_a_judge_or_with_a_judge_of_something_else_are_refused(self, folder):
         self.save_judge(folder, {"subject": 12, "colour": 8})

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minidiffusion.imagine.words import pieces, unknown_chinese, unknown_words, words_of
+from minidiffusion.imagine.prompt import parse
+from minidiffusion.imagine.words import pieces, quoted, remarks, unknown_chinese, unknown_words, words_of
 from minidiffusion.picturebook.captions import describe, vocabulary
-from minidiffusion.picturebook.scene import ATTRIBUTES, Scene
+from minidiffusion.picturebook.scene import ATTRIBUTES, SUBJECTS, Scene
 from tests.tiny import tiny_model
 
 
@@ -83,3 +84,26 @@ def test_the_words_of_a_tokenizer_are_those_of_its_captions():
     assert {"red", "house", "watercolor", "红", "画"} <= words
     assert "hou" not in words and "zebra" not in words and "<|endoftext|>" not in words
     assert list(unknown_words("a red zebra in the snow, 红马", words)) == ["zebra", "马"]
+
+
+def test_what_a_model_makes_nothing_of_is_said_once_in_sentences():
+    model, lost = tiny_model(), 'I read only the beginning of a text as long as this; lost is: "blue cat".'
+    prompts = [parse("a red hous, a zebra, a yeti --no snou"), parse("the sea:: a red hous, a zebra, a yeti --no snou")]
+    assert list(remarks(prompts, model, of_picturebook=False)) == [
+        'I do not know "hous"; the nearest words that I know: house.',
+        'I do not know "zebra", "yeti".',
+        'I do not know "snou"; the nearest words that I know: snow.',
+    ]
+    assert list(remarks(prompts, model, of_picturebook=True)) == [
+        'I do not know "hous"; the nearest words that I know: house.',
+        f'I do not know "zebra", "yeti"; what I can draw: {", ".join(SUBJECTS)}.',
+        'I do not know "snou"; the nearest words that I know: snow, snowy.',
+    ]
+    long = [parse(" ".join(["red"] * 22 + ["blue", "cat"]))]
+    assert list(remarks(long, model, of_picturebook=True)) == [lost]
+    model.clip = None  # Stable Diffusion knows every word, and has an end, too
+    assert list(remarks([*prompts, *long], model, of_picturebook=False)) == [lost]
+
+
+def test_what_is_quoted_can_be_shown_on_a_terminal():
+    assert quoted('\x1b[31m"红色') == '"\\u001b[31m\\"红色"' and quoted("a" * 100) == f'"{"a" * 60}..."'
