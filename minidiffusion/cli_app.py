@@ -41,9 +41,14 @@ def app(arguments: Sequence[str]) -> None:
         from random import SystemRandom
 
         from minidiffusion.imagine import TextToImage
+        from minidiffusion.imagine.weights import find_weights
+        from minidiffusion.imagine.with_tokens import Writer
 
         use_threads(options.threads)
-        studio = serve.studio(TextToImage.load(options.weights), options.weights, options.folder, SystemRandom())
+        model = TextToImage.load(options.weights)
+        has_tokens = (find_weights(options.weights) / "tokens.safetensors").is_file()
+        writer = Writer.load(options.weights) if has_tokens else None
+        studio = serve.studio(model, writer, options.weights, options.folder, SystemRandom())
         address = f"http://{HOST}:{listening.getsockname()[1]}"
         print(f"The studio is at {address}; its pictures are in {options.folder}.", flush=True)
         serve.serve(studio, listening)

@@ -193,7 +193,7 @@ def test_a_terminal_that_cannot_show_chinese_is_no_obstacle(weights, tmp_path, m
 
 
 def test_large_pictures_are_drawn_one_by_one_and_are_the_same(imagine, weights, tmp_path, monkeypatch):
-    monkeypatch.setattr("minidiffusion.cli_draw.LARGEST_AT_ONCE", 16)
+    monkeypatch.setattr("minidiffusion.cli_drawing.LARGEST_AT_ONCE", 16)
     status, out, _ = imagine(PROMPT, "--seed", "5", "--size", "32", "--out", "sheet.png")
     assert status == 0 and "2 pictures of 32 x 32 in" in out and read_record("sheet.png")["width"] == 32
     expected = TextToImage.load(weights).imagine(PROMPT, seeds=[6], steps=2, size=32)
@@ -203,9 +203,9 @@ def test_large_pictures_are_drawn_one_by_one_and_are_the_same(imagine, weights, 
 
 def test_progress_is_shown_on_a_terminal_and_elsewhere_only_if_it_is_long(imagine, monkeypatch):
     assert imagine(PROMPT, "--steps", "7")[2] == ""
-    monkeypatch.setattr("minidiffusion.cli_draw.SECONDS_IN_SILENCE", 0)
+    monkeypatch.setattr("minidiffusion.cli_drawing.SECONDS_IN_SILENCE", 0)
     assert "/7 [" in imagine(PROMPT, "--steps", "7")[2]
-    monkeypatch.setattr("minidiffusion.cli_draw.SECONDS_IN_SILENCE", 10)
+    monkeypatch.setattr("minidiffusion.cli_drawing.SECONDS_IN_SILENCE", 10)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     assert "/7 [" in imagine(PROMPT, "--steps", "7")[2]
 

@@ -23,7 +23,7 @@ def folder(tmp_path_factory):
 def run(folder, tmp_path, monkeypatch, capsys):
     r"""run(command, arguments, ...) -> (status, output, errors), in an empty folder with the picture house-1.png."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("minidiffusion.cli_draw.SECONDS_IN_SILENCE", 1000)  # however busy the machine
+    monkeypatch.setattr("minidiffusion.cli_drawing.SECONDS_IN_SILENCE", 1000)  # however busy the machine
 
     def run(*arguments: str) -> tuple[int, str, str]:
         status = cli.main([*arguments, "--weights", str(folder)])
@@ -201,6 +201,7 @@ def test_words_that_tokens_do_not_know_are_named(run):
         (("--model", "tokens", "--top-k", "0", "a"), "top_k is 0"),
         (("--model", "tokens", "--begin", "missing.png", "a"), "missing.png"),
         (("--model", "tokens", "--begin", "house-1.png", "--rows", "4", "a"), "1 to 3 of its rows"),
+        (("--model", "tokens", "--rows", "2", "a"), "--rows says nothing without --begin"),
         (("--temperature", "0.5", "a"), "--temperature says nothing to --model diffusion"),
         (("--top-k", "5", "a"), "--top-k says nothing to --model diffusion"),
         (("--top-p", "1", "a"), "--top-p says nothing to --model diffusion"),

@@ -5,6 +5,7 @@ r"""The studio in a browser: `minidiffusion app`.
     html.py     the parts of the page that are text
     clicks.py   what happens when something is clicked
     order.py    what a click asks for: it can be typed, and it can be carried out
+    preview.py  what an unfinished picture looks like
     desk.py     one model, many people: who is next, who gave up
     upload.py   pictures out of a browser
     history.py  the folder with the pictures, which is all that is remembered

@@ -17,7 +17,9 @@ from typing import Any
 from minidiffusion.imagine import Picture, TextToImage
 from minidiffusion.imagine.describe import describe
 from minidiffusion.imagine.looking import where
-from minidiffusion.imagine.words import unknown_words, words_of
+from minidiffusion.imagine.prompt import parse
+from minidiffusion.imagine.with_tokens import Writer
+from minidiffusion.imagine.words import remarks
 
 from . import html
 from .desk import Desk, Job, Stopped
@@ -28,6 +30,8 @@ from .upload import fitted, read_upload, region
 SHOWN = 48
 """How many sheets of the history are on the page."""
 MOST_TO_BLEND = 5
+ROADS = {"diffusion": "imagine", "tokens": "write"}
+"""The two kinds of model, and what new pictures by each are called."""
 SHORTCUTS: dict[str, tuple[str, dict[str, Any]]] = {"U": ("upscale", {}), "V": ("vary", {"strength": 0.7})}
 
 Shown = dict[str, Any]
@@ -70,17 +74,21 @@ def careful(click: Callable[..., Iterator[Shown]]) -> Callable[..., Iterator[Sho
 
 
 class Clicks:
-    r"""weights: what the model's weights are called on the command line. random: for the seeds of new pictures."""
+    r"""writer: None if the weights have no tokens. weights: what they are called on the command line. random: for the
+    seeds of new pictures.
+    """
 
-    def __init__(self, model: TextToImage, weights: str, history: History, desk: Desk, random: Random):
-        self.model, self.weights, self.history, self.desk, self.random = model, weights, history, desk, random
-        self.known = None if weights == "picturebook" or model.clip is None else words_of(model.tokenizer)
+    def __init__(
+        self, model: TextToImage, writer: Writer | None, weights: str, history: History, desk: Desk, random: Random
+    ):
+        self.model, self.writer, self.weights = model, writer, weights
+        self.history, self.desk, self.random = history, desk, random
 
     # ------------------------------------------------------------------------------------------------- making pictures
 
     @careful
-    def imagine(self, owner: str, told: Told, text: str) -> Iterator[Shown]:
-        yield from self.draw(owner, "imagine", text)
+    def imagine(self, owner: str, told: Told, text: str, road: str) -> Iterator[Shown]:
+        yield from self.draw(owner, ROADS[road], text)
 
     @careful
     def change(self, action: str, settings: Told, owner: str, told: Told, view: View, text: str) -> Iterator[Shown]:
@@ -104,9 +112,12 @@ class Clicks:
         self, owner: str, action: str, text: str | None, pictures: tuple[str, ...] = (), settings: Told | None = None
     ) -> Iterator[Shown]:
         r"""One sheet after the other, for all that the text asks for."""
+        model = self.writer if action == "write" else self.model
+        if model is None:
+            raise ValueError("These weights have no tokens; what they can do is diffusion.")
         for order in orders(self.random, action, text, pictures, settings or {}):
             remark = self.remark(order)
-            job = self.desk.ask(owner, lambda show, order=order: order.carry_out(self.model, self.history, show))
+            job = self.desk.ask(owner, lambda show, order=order: order.carry_out(model, self.history, show))
             yield from self.follow(job, remark)
             command = order.command(self.history.folder, self.weights)
             view = View(job.result.result().pictures, 0, command)
@@ -115,17 +126,12 @@ class Clicks:
     def follow(self, job: Job, remark: str = "") -> Iterator[Shown]:
         for news in self.desk.follow(job):
             place = f"{news.before} before you." if news.before else "Drawing."
-            yield {"say": html.say(f"{place} {remark}", "busy")}
-            if news.preview is not None:
-                yield {"stage": html.live(news.preview)}
+            stage = {} if news.preview is None else {"stage": html.live(news.preview)}
+            yield {"say": html.say(f"{place} {remark}", "busy"), **stage}
 
     def remark(self, order: Order) -> str:
-        r"""Which words of the prompt mean nothing to the model."""
-        if self.model.clip is None or order.prompt is None:
-            return ""
-        unknown = unknown_words(order.prompt.partition(" --")[0], self.known)
-        words = [f"“{word}”" + (f" (near: {', '.join(near)})" if near else "") for word, near in unknown.items()]
-        return f"I do not know {', '.join(words)}." if words else ""
+        prompt = parse(order.prompt or "")
+        return " ".join(remarks([prompt], self.model, of_picturebook=self.weights == "picturebook"))
 
     def stop(self, owner: str, told: Told) -> Iterator[Shown]:
         self.desk.stop(owner)

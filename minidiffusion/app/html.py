@@ -91,7 +91,8 @@ def about(picture: Picture | None, n: int) -> str:
     facts = [f"{width} × {height}"]
     if record is None:
         return f'<p class="about"><b>A picture from elsewhere</b><small>{facts[0]}</small></p>'
-    facts = [record.action, f"seed {record.seed}", f"{record.steps} steps", f"guidance {record.guidance:g}", *facts]
+    steps = f"{record.steps} {'tokens' if record.action == 'write' else 'steps'}"
+    facts = [record.action, f"seed {record.seed}", steps, f"guidance {record.guidance:g}", *facts]
     told = f"<small>{escape(' · '.join(facts))}</small><q>{escape(record.prompt)}</q>"
     return f'<p class="about"><b>Picture {n + 1}</b>{told}</p>'
 

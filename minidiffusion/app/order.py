@@ -6,24 +6,24 @@ r"""What a click asks for. It can be typed, and it can be carried out, and both 
 """
 
 import shlex
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from random import Random
 from types import MappingProxyType
 from typing import Any
 
-import PIL.Image
-
-from minidiffusion.diffusion.sampler import Step
 from minidiffusion.imagine import TextToImage, actions
 from minidiffusion.imagine.drawing import How
-from minidiffusion.imagine.pipeline import to_pixels
 from minidiffusion.imagine.prompt import format, jobs
+from minidiffusion.imagine.with_tokens import Writer, Writing, sentence
 
 from .history import History, Sheet
+from .preview import guessed, previews, written
 
+NEW = ("imagine", "write")
+"""What begins with words alone: by diffusion, or as tokens."""
 N = 4
 """As many pictures as the command makes by default, but of an enlargement one."""
 ALONE = 128
@@ -31,8 +31,6 @@ ALONE = 128
 SEEDS = 100_000
 """So many seeds are drawn from, which makes them short: they are to be typed."""
 NOTHING = "Choose a picture first."
-PAUSE = 0.3
-"""Seconds from one preview to the next."""
 
 
 @dataclass(frozen=True)
@@ -52,21 +50,27 @@ class Order:
         r"""What to type for the same pictures, in the folder where the studio was started."""
         files = [str(Path(folder, name)) for name in self.pictures]
         options = dict(self.settings)
-        words = (
-            [self.prompt or ""] if self.action == "imagine" else [*files, *filter(None, [options.pop("direction", "")])]
-        )
+        if self.action in NEW:
+            road = {"model": "tokens"} if self.action == "write" else {}
+            return typed("imagine", [self.prompt or ""], weights, **road, seed=self.seed)
+        words = [*files, *filter(None, [options.pop("direction", "")])]
         if "mask" in options:
             options["mask"] = str(Path(folder, options["mask"]))
-        if self.action != "imagine" and self.prompt is not None:
+        if self.prompt is not None:
             options["prompt"] = self.prompt
         return typed(self.action, words, weights, **options, seed=self.seed)
 
-    def carry_out(self, model: TextToImage, history: History, show: Callable[[Any], None]) -> Sheet:
+    def carry_out(self, model: TextToImage | Writer, history: History, show: Callable[[Any], None]) -> Sheet:
         r"""The sheet, which is in the history now. Raises ValueError for whatever is wrong with the order.
 
-        show: called after each step, with previews or None.
+        model: a Writer, which can only "write", or what can do all the rest. show: called after each step, with
+        previews or None.
         """
-        how, settings = How(on_step=previews(model, show)), dict(self.settings)
+        seeds = [(self.seed + i) % 2**32 for i in range(1 if self.action == "upscale" else N)]
+        if isinstance(model, Writer):
+            writing = Writing(on_token=previews(show, partial(written, model)))
+            return history.save(actions.write(model, self.prompt or "", seeds, writing))
+        how, settings = How(on_step=previews(show, partial(guessed, model))), dict(self.settings)
         pictures = [history.picture(name) for name in self.pictures]
         for picture in pictures:
             if max(picture.image.size) > 4 * model.size:
@@ -82,25 +86,10 @@ class Order:
         else:
             sources = {"picture": pictures[0]}
         prompt = self.prompt if self.action not in ("imagine", "blend") else self.prompt or ""
-        seeds = [(self.seed + i) % 2**32 for i in range(1 if self.action == "upscale" else N)]
         drawn = []
         for batch in [seeds] if model.size <= ALONE else [[seed] for seed in seeds]:
             drawn += getattr(actions, self.action)(model, seeds=batch, prompt=prompt, how=how, **sources, **settings)
         return history.save(drawn)
-
-
-def previews(model: TextToImage, show: Callable[[Any], None]) -> Callable[[Step], None]:
-    r"""For a sampler: shows what its guesses are pictures of. Not of every step, because a decoder takes its time."""
-    due = 0.0
-
-    def on_step(step: Step) -> None:
-        nonlocal due
-        show(None)
-        if time.monotonic() >= due:
-            show([PIL.Image.fromarray(pixels) for pixels in to_pixels(model.decode(step.x0_hat))])
-            due = time.monotonic() + PAUSE
-
-    return on_step
 
 
 def typed(command: str, words: Sequence[str], weights: str, **options: object) -> str:
@@ -125,9 +114,10 @@ def orders(
     r"""One order for each prompt that the text makes; None is the prompt of the picture itself.
 
     The seed is what the prompt says, or any. Raises PromptError for what is no prompt, and ValueError for pictures in a
-    prompt (the studio opens no files and no addresses that somebody types) and where there is no picture to begin with.
+    prompt (the studio opens no files and no addresses that somebody types), where there is no picture to begin with,
+    and for what tokens cannot be told.
     """
-    if action != "imagine" and not pictures:
+    if action not in NEW and not pictures:
         raise ValueError(NOTHING)
     if text is None:
         return [Order(action, random.randrange(SEEDS), pictures, None, settings)]
@@ -135,6 +125,8 @@ def orders(
     for prompt in jobs(text):
         if prompt.images or prompt.sref:
             raise ValueError("Pictures in a prompt and --sref work on the command line; here, bring and blend them.")
+        if action == "write":
+            sentence(prompt)
         seed = random.randrange(SEEDS) if prompt.seed is None else prompt.seed
         made.append(Order(action, seed, pictures, format(replace(prompt, seed=None)), settings))
     return made

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from . import html
-from .clicks import Clicks, Shown, View
+from .clicks import ROADS, Clicks, Shown, View
 from .upload import LARGEST
 
 CHANGES: list[tuple[str, str, dict[str, Any]]] = [
@@ -45,6 +45,17 @@ def build(clicks: Clicks) -> gr.Blocks:
                 max_lines=1,
                 scale=8,
                 elem_id="prompt",
+            )
+            road = gr.Radio(
+                list(ROADS),
+                value="diffusion",
+                label="Model",
+                show_label=False,
+                container=False,
+                scale=0,
+                min_width=180,
+                visible=clicks.writer is not None,
+                elem_id="road",
             )
             go = gr.Button("Imagine", variant="primary", scale=1, min_width=110, elem_id="go")
             parts["stop"] = gr.Button("Stop", scale=1, min_width=80, interactive=False, elem_id="stop")
@@ -88,7 +99,7 @@ def build(clicks: Clicks) -> gr.Blocks:
         parts["past"] = clickable("past")
 
         def on(
-            events: Any, do: Callable[..., Iterator[Shown]], *given: str | gr.Textbox, js: str | None = None
+            events: Any, do: Callable[..., Iterator[Shown]], *given: str | gr.Textbox | gr.Radio, js: str | None = None
         ) -> None:
             r"""When one of these happens, do that, with what stands in the given parts."""
 
@@ -104,7 +115,7 @@ def build(clicks: Clicks) -> gr.Blocks:
             gr.on(events, clicked, inputs, list(parts.values()), js=js, **hidden)
 
         on([page.load], clicks.arrive)
-        on([parts["prompt"].submit, go.click], clicks.imagine, "prompt")
+        on([parts["prompt"].submit, go.click], clicks.imagine, "prompt", road)
         on([parts["stop"].click], clicks.stop)
         on([parts["stage"].select], clicks.choose, "view")
         for each, action, settings in changes:

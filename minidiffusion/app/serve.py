@@ -23,6 +23,7 @@ from gradio.themes import Base
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from minidiffusion.imagine import TextToImage
+from minidiffusion.imagine.with_tokens import Writer
 
 from .clicks import Clicks
 from .desk import Desk
@@ -104,8 +105,8 @@ def name_of(address: str) -> str | None:
         return None
 
 
-def studio(model: TextToImage, weights: str, folder: str | Path, random: Random) -> ASGIApp:
-    r"""The whole studio: the page, and the pictures that it shows."""
+def studio(model: TextToImage, writer: Writer | None, weights: str, folder: str | Path, random: Random) -> ASGIApp:
+    r"""The whole studio: the page, and the pictures that it shows. writer: None if the weights have no tokens."""
     history = History(folder)
     app = FastAPI(openapi_url=None)
 
@@ -118,7 +119,7 @@ def studio(model: TextToImage, weights: str, folder: str | Path, random: Random)
 
     gr.mount_gradio_app(
         app,
-        build(Clicks(model, weights, history, Desk(), random)),
+        build(Clicks(model, writer, weights, history, Desk(), random)),
         path="/",
         theme=Base(primary_hue="orange", font="system-ui", font_mono="ui-monospace"),
         css_paths=Path(__file__).with_name("page.css"),

@@ -4,14 +4,45 @@ CLIP has read the captions of one small world. A word from outside it is no erro
 but the picture will not show it, and whoever typed it should be told, with the words that the model does know.
 """
 
+import json
 import re
 import unicodedata
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
 from difflib import get_close_matches
 from itertools import islice
 
 from minidiffusion.clip.tokenizer import END_OF_WORD, IDEOGRAPH, Tokenizer, clip_words
 from minidiffusion.picturebook.captions import vocabulary
+from minidiffusion.picturebook.scene import SUBJECTS
+
+from .pipeline import TextToImage
+from .prompt import Prompt
+from .with_tokens import Writer
+
+
+def remarks(prompts: Sequence[Prompt], model: TextToImage | Writer, of_picturebook: bool) -> Iterator[str]:
+    r"""What the model will make nothing of, in sentences: words that it does not know, and what is too long to be read.
+
+    of_picturebook: whether it learnt from the captions of the picture book; else its tokenizer says which words it has
+    met. Stable Diffusion knows the words of the web.
+    """
+    for text in dict.fromkeys(text for each in prompts for text in (*(part.text for part in each.parts), *each.no)):
+        if lost := model.tokenizer.dropped(text, model.context_length):
+            yield f"I read only the beginning of a text as long as this; lost is: {quoted(lost)}."
+        if model.clip is None:  # Stable Diffusion
+            continue
+        unknown = unknown_words(text, None if of_picturebook else words_of(model.tokenizer))
+        for word, nearest in unknown.items():
+            if nearest:
+                yield f"I do not know {quoted(word)}; the nearest words that I know: {', '.join(nearest)}."
+        strange = ", ".join(quoted(word) for word, nearest in unknown.items() if not nearest)
+        if strange:
+            yield f"I do not know {strange}" + (f"; what I can draw: {', '.join(SUBJECTS)}." if of_picturebook else ".")
+
+
+def quoted(text: str) -> str:
+    r"""In quotes, without control characters, and not longer than a line."""
+    return json.dumps(text if len(text) <= 60 else text[:60] + "...", ensure_ascii=False)
 
 
 def unknown_words(prompt: str, known: Collection[str] | None = None, most: int = 8) -> dict[str, list[str]]:

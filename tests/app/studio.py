@@ -118,5 +118,5 @@ class Visit:
                 case [["append", [], str(more)]]:
                     self.page[name] += more
 
-    def imagine(self, prompt: str) -> dict[str, Any]:
-        return self.click("go", "click", prompt)
+    def imagine(self, prompt: str, road: str = "diffusion") -> dict[str, Any]:
+        return self.click("go", "click", prompt, road)

@@ -11,10 +11,13 @@ from minidiffusion import cli
 from minidiffusion.app.desk import Stopped
 from minidiffusion.app.history import History
 from minidiffusion.app.order import ALONE, SEEDS, Order, orders
+from minidiffusion.app.preview import guessed, written
 from minidiffusion.imagine import TextToImage
 from minidiffusion.imagine.pipeline import to_pixels
 from minidiffusion.imagine.prompt import PromptError
+from minidiffusion.imagine.with_tokens import Writer
 from tests.tiny import tiny_weights
+from tests.tiny_writer import save_writer, tiny_writer
 
 PROMPT = "a red house by the sea"
 HOUSE = Order("imagine", 7, prompt=PROMPT)
@@ -26,12 +29,17 @@ def silent(preview: object) -> None:
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    return tiny_weights(tmp_path_factory.mktemp("weights"))
+    return save_writer(tiny_weights(tmp_path_factory.mktemp("weights")), tiny_writer())
 
 
 @pytest.fixture(scope="module")
 def model(weights) -> TextToImage:
     return TextToImage.load(weights)
+
+
+@pytest.fixture(scope="module")
+def writer(weights) -> Writer:
+    return Writer.load(weights)
 
 
 @pytest.fixture
@@ -51,6 +59,7 @@ def pixels(path) -> np.ndarray:
     [
         ("imagine", 0, "a 'red' \"house\" $HOME `ls` 海边 --ar 2:1 --no fog", {}),
         ("imagine", 0, "--chaos 50", {}),
+        ("write", 0, "a 'red' \"house\" $HOME `ls` 海边 --chaos 50 --no fog", {}),
         ("vary", 1, None, {"strength": 0.35}),
         ("vary", 1, "--weird 300", {"strength": 0.7}),
         ("repaint", 1, "a small blue cat", {"mask": ...}),
@@ -60,14 +69,16 @@ def pixels(path) -> np.ndarray:
         ("blend", 2, None, {}),
     ],
 )
-def test_the_command_makes_the_same_pictures(model, weights, history, capsys, action, sources, prompt, settings):
+def test_the_command_makes_the_same_pictures(
+    model, writer, weights, history, capsys, action, sources, prompt, settings
+):
     house = HOUSE.carry_out(model, history, silent) if sources else None
     if "mask" in settings:
         mask = PIL.Image.new("1", (16, 16), 0)
         mask.paste(1, (0, 0, 9, 16))
         settings = {"mask": history.keep(mask, "mask")}
     order = Order(action, 11, house.pictures[:sources] if house else (), prompt, settings)
-    sheet = order.carry_out(model, history, silent)
+    sheet = order.carry_out(writer if action == "write" else model, history, silent)
     assert len(sheet.pictures) == (1 if action == "upscale" else 4)
     clicked = [history.picture(name) for name in sheet.pictures]
     for name in (sheet.name, *sheet.pictures):
@@ -85,6 +96,8 @@ def test_the_command_makes_the_same_pictures(model, weights, history, capsys, ac
 def test_the_weights_that_are_shipped_need_not_be_typed():
     assert HOUSE.command("p", "picturebook") == "minidiffusion imagine 'a red house by the sea' --seed 7"
     assert HOUSE.command("p", "mine").endswith("--seed 7 --weights mine")
+    written = Order("write", 7, prompt=PROMPT).command("p", "picturebook")
+    assert written == "minidiffusion imagine 'a red house by the sea' --model tokens --seed 7"
 
 
 def test_a_text_makes_an_order_for_each_prompt_and_the_seed_is_what_it_says_or_any():
@@ -107,6 +120,8 @@ def test_a_text_makes_an_order_for_each_prompt_and_the_seed_is_what_it_says_or_a
         (("imagine", "http://example.com/a.png a house"), "Pictures in a prompt"),
         (("imagine", "a house --sref ../a.png"), "Pictures in a prompt"),
         (("vary", None), "Choose a picture first"),
+        (("write", "a {house, cat --ar 3:2}"), "--ar says nothing to pictures that are written as tokens"),
+        (("write", "a house:: a cat"), ":: makes several"),
     ],
 )
 def test_what_cannot_be_ordered_is_refused_with_a_sentence(given, words):
@@ -127,25 +142,25 @@ def test_pictures_that_are_too_large_or_not_there_are_refused(model, history):
     assert [sheet.name for sheet in history.sheets(most=9)] == [large]
 
 
-def test_previews_are_what_it_will_be_and_a_job_can_end_at_any_step(model, history, monkeypatch):
-    monkeypatch.setattr("minidiffusion.app.order.PAUSE", 0.0)
-    shown = []
-    sheet = HOUSE.carry_out(model, history, shown.append)
-    assert len(shown) == 50 and shown[0] is None  # 25 steps: at each, whether to go on, and a preview
-    last = [np.asarray(image) for image in shown[-1]]
-    assert all((a == pixels(history.path(name))).all() for a, name in zip(last, sheet.pictures, strict=True))
-    guess = next(model.trajectory(PROMPT, [7, 8, 9, 10])).x0_hat
-    assert (np.stack([np.asarray(image) for image in shown[1]]) == to_pixels(model.decode(guess))).all()
+def test_previews_are_shown_after_each_step_and_a_job_can_end_at_any(model, writer, history, monkeypatch):
+    monkeypatch.setattr("minidiffusion.app.preview.PAUSE", 0.0)
+    guess = guessed(model, next(model.trajectory(PROMPT, [7, 8, 9, 10])))
+    token = written(writer, next(writer.tokens([PROMPT] * 4, [7, 8, 9, 10])))
+    for action, able, steps, first in (("imagine", model, 25, guess), ("write", writer, 16, token)):
+        shown = []
 
-    def stop(preview: object) -> None:
-        shown.append(preview)
-        if len(shown) == 53:
-            raise Stopped
+        def stop(preview: object, shown=shown, steps=steps) -> None:
+            shown.append(preview)
+            if len(shown) == 2 * steps + 3:
+                raise Stopped
 
-    before = len(list(history.folder.iterdir()))
-    with pytest.raises(Stopped):
-        Order("imagine", 8, prompt=PROMPT).carry_out(model, history, stop)
-    assert len(shown) == 53 and len(list(history.folder.iterdir())) == before
+        Order(action, 7, prompt=PROMPT).carry_out(able, history, stop)
+        assert len(shown) == 2 * steps and shown[::2] == [None] * steps  # whether to go on, and then a preview
+        assert (np.stack([np.asarray(image) for image in shown[1]]) == to_pixels(first)).all()
+        before = len(list(history.folder.iterdir()))
+        with pytest.raises(Stopped):
+            Order(action, 8, prompt=PROMPT).carry_out(able, history, stop)
+        assert len(shown) == 2 * steps + 3 and len(list(history.folder.iterdir())) == before
 
 
 def test_large_pictures_are_drawn_one_by_one_and_are_the_same(model, history, monkeypatch):

@@ -98,10 +98,11 @@ def test_too_much_is_refused_whether_its_length_is_told_or_not(studio):
 @pytest.mark.parametrize(
     ("click", "words"),
     [
-        (("go", "click", "a house " + "--ar 1:1 " * 10_000), "at most 6000 are read"),
-        (("go", "click", "../../x.png a house"), "Pictures in a prompt"),
-        (("go", "click", "http://evil.example/x.png a house"), "Pictures in a prompt"),
-        (("go", "click", "a house --fog <script>alert(1)</script>"), "There is no flag --fog"),
+        (("go", "click", "a house " + "--ar 1:1 " * 10_000, "diffusion"), "at most 6000 are read"),
+        (("go", "click", "../../x.png a house", "diffusion"), "Pictures in a prompt"),
+        (("go", "click", "http://evil.example/x.png a house", "diffusion"), "Pictures in a prompt"),
+        (("go", "click", "a house --fog <script>alert(1)</script>", "diffusion"), "There is no flag --fog"),
+        (("go", "click", "a house", "tokens"), "These weights have no tokens"),
     ],
 )
 def test_a_bad_prompt_gets_a_sentence(studio, click, words):
@@ -143,13 +144,13 @@ def test_of_fifty_people_each_gets_his_own_pictures_or_a_sentence(studio):
     slow = ThreadPoolExecutor(2)  # so that there is a line to leave
     first_in_line = [slow.submit(studio.visit().imagine, f"slow {i} --quality 4") for i in range(2)]
     time.sleep(0.5)
-    gone.ask("go", "click", "nobody waits for this --seed 0")
+    gone.ask("go", "click", "nobody waits for this --seed 0", "diffusion")
     with gone.http.stream("GET", "/gradio_api/queue/data", params={"session_hash": gone.session}) as lines:
         next(lines.iter_lines())  # and away
 
     def take_part(visit) -> str:
         i = visits.index(visit)
-        visit.ask("go", "click", f"house number {i} --seed {i} --stop 40")
+        visit.ask("go", "click", f"house number {i} --seed {i} --stop 40", "diffusion")
         if visit in stopping:
             visit.ask("stop", "click")
         for _ in visit.messages():

@@ -8,6 +8,7 @@ import pytest
 
 from tests.app.studio import PATIENCE, running
 from tests.tiny import tiny_weights
+from tests.tiny_writer import save_writer, tiny_writer
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs the extra dev")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -17,7 +18,8 @@ ALONE = ["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 def test_everything_can_be_clicked_and_is_there_after_a_restart(tmp_path):
-    weights, notes, folder = tiny_weights(tmp_path / "weights"), tmp_path / "notes", tmp_path / "pictures"
+    weights = save_writer(tiny_weights(tmp_path / "weights"), tiny_writer())
+    notes, folder = tmp_path / "notes", tmp_path / "pictures"
     PIL.Image.new("RGB", (90, 60), "teal").save(tmp_path / "mine.jpg")
     (tmp_path / "bad.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>")
     with playwright.sync_playwright() as play:
@@ -96,6 +98,11 @@ def test_everything_can_be_clicked_and_is_there_after_a_restart(tmp_path):
             page.click(".repaint")
             wait_for("repaint", 4)
 
+            page.click("#road >> text=tokens")
+            prompt.fill("a small blue cat --seed 3")
+            prompt.press("Enter")
+            wait_for("imagine 'a small blue cat' --model tokens --seed 3", 4)
+
             page.set_input_files("#bring input", tmp_path / "mine.jpg")
             wait_for_picture = page.locator("#about >> text=A picture from elsewhere")
             wait_for_picture.wait_for()
@@ -111,6 +118,6 @@ def test_everything_can_be_clicked_and_is_there_after_a_restart(tmp_path):
             page.locator("#past button").last.click()
             page.wait_for_selector("#about >> text=seed 7")
         browser.close()
-    assert shelf == 6
+    assert shelf == 7
     elsewhere = [url for url in asked if not url.startswith((studio.address, again.address, "data:", "blob:"))]
     assert elsewhere == [] and problems == []
