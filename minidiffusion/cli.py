@@ -71,8 +71,8 @@ def train(arguments: Sequence[str]) -> None:
         r"""Train one network: first the vae and clip, in any order, then the unet, which builds on both.
 
         The upscaler builds on the vae. The codebook, which builds on clip, and the tokens, which build on both, are
-        another road to pictures. The judge stands apart; it is needed to evaluate. So do the digits, a model small enough for exact
-        likelihoods.
+        another road to pictures. The judge stands apart; it is needed to evaluate. So do the digits, a model small
+        enough for exact likelihoods.
         """
 
         network: (

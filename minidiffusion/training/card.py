@@ -69,7 +69,7 @@ def card(weights: Path) -> str:
     lines += [f"Of {examination}; every figure stands beside its yardstick.", ""]
     lines += [read(weights / "evaluation.md")]
     if tokens:
-        lines += ["", "### The same for pictures that are written as tokens", "", read(weights / "tokens_evaluation.md")]
+        lines += ["", "### Of pictures that are written as tokens", "", read(weights / "tokens_evaluation.md")]
     if (weights / "choices.md").exists():
         lines += ["", "## Choices", "", read(weights / "choices.md")]
     lines += ["", "## Limits", "", limits, "## Files", "", "| file | bytes | SHA-256 |", "|---|---|---|"]

@@ -59,16 +59,15 @@ class CodebookTask:
         x_hat, quantized = model(x)
         mse = (x_hat - x).square().mean()
         l1 = (x_hat - x).abs().mean()
-        seen = self.unlike(x, x_hat)
-        loss = (
-            mse
-            + self.training.l1 * l1
-            + self.training.codes_weight * quantized.loss
-            + self.training.perception * seen
-        )
-        ids, codes = quantized.ids, self.training.model.codes
-        psnr = 10 * (4 / mse.detach()).log10()
-        return loss, {"psnr": psnr.item(), "unlike": seen.item(), "usage": usage(ids, codes), "perplexity": perplexity(ids, codes)}
+        unlike = self.unlike(x, x_hat)
+        loss = mse + self.training.l1 * l1 + self.training.codes_weight * quantized.loss
+        numbers = {
+            "psnr": 10 * (4 / mse.detach()).log10().item(),
+            "unlike": unlike.item(),
+            "usage": usage(quantized.ids, self.training.model.codes),
+            "perplexity": perplexity(quantized.ids, self.training.model.codes),
+        }
+        return loss + self.training.perception * unlike, numbers
 
     def unlike(self, x: Float[Tensor, "b 3 H W"], x_hat: Float[Tensor, "b 3 H W"]) -> Float[Tensor, ""]:
         r"""How unlike the two are to CLIP: one minus the cosine."""

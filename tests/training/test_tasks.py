@@ -325,7 +325,7 @@ def test_the_codebook_pays_for_what_clip_sees_and_clip_stays_as_it_is(book, tmp_
     with torch.no_grad():
         told = seeing.model.decode(seeing.model.encode(x))
         cosines = F.cosine_similarity(clip.eval().encode_image(x), clip.encode_image(told))
-    assert 0.001 < 1 - cosines.mean()
+    assert cosines.mean() < 0.999
     torch.testing.assert_close(losses[1] - losses[0], 0.5 * (1 - cosines.mean()), rtol=1e-4, atol=1e-6)
     losses[1].backward()
     assert seeing.clip is not None and all(p.grad is None for p in seeing.clip.parameters())
