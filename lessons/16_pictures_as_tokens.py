@@ -29,9 +29,9 @@ from minidiffusion.checkpoint import load_model
 from minidiffusion.imagine import TextToImage
 from minidiffusion.imagine.drawing import How, draw
 from minidiffusion.imagine.evaluate import obedience, read
-from minidiffusion.imagine.metrics import psnr
 
 # %%
+from minidiffusion.imagine.metrics import psnr
 from minidiffusion.imagine.pipeline import to_pixels
 from minidiffusion.imagine.prompt import parse
 from minidiffusion.imagine.questions import draw_prompts, exam_rng
@@ -357,6 +357,7 @@ def again(words, ids):  # all that is written is read once more for each token
     return (transformer(words, ids[:, : i + 1])[:, -1:] for i in range(64))
 
 
+# %%
 def cached(words, ids):
     shifted, cache = torch.cat([ids.new_full((1, 1), transformer.bos), ids], dim=1), transformer.start(words)
     for i in range(64):

@@ -10,12 +10,16 @@ from minidiffusion.clip.encoder import CLIP, CLIPConfig
 from minidiffusion.clip.tokenizer import Tokenizer
 from minidiffusion.imagine.actions import enlarge
 from minidiffusion.imagine.evaluate import obedience, read
+from minidiffusion.imagine.metrics import psnr
 from minidiffusion.imagine.pipeline import TextToImage
-from minidiffusion.imagine.questions import draw_prompts, exam_rng
+from minidiffusion.imagine.questions import draw_prompts, exam_rng, renders
 from minidiffusion.imagine.weights import SHIPPED
+from minidiffusion.imagine.with_tokens import Writer, Writing
+from minidiffusion.latent.vq import usage
 from minidiffusion.networks.judge import Judge, JudgeConfig
 from minidiffusion.picturebook.draw import render
 from minidiffusion.picturebook.scene import ATTRIBUTES, random_scene
+from minidiffusion.tokens.codebook import PictureTokenizer, PictureTokenizerConfig
 
 PROMPT = "a red house by the sea at night, watercolor"
 
@@ -66,6 +70,33 @@ def test_it_does_what_it_is_told_and_only_with_guidance(model):
 
     assert found(2.5) > 0.95
     assert found(0.0) < 0.5  # the negative control: pictures of the same seeds, but of no prompt
+
+
+@pytest.mark.slow
+def test_what_is_written_as_tokens_is_what_the_prompt_says_and_only_with_the_prompt():
+    writer, judge = Writer.load("picturebook"), load_model(SHIPPED / "picturebook", "judge", JudgeConfig, Judge)
+    prompts = draw_prompts(64, exam_rng(124), "seen", "both")
+
+    def found(guidance: float | None) -> float:
+        pictures = writer.generate([p.text for p in prompts], range(64), Writing(guidance))
+        with torch.no_grad():
+            share = obedience(prompts, read(judge, pictures))["seen"]["every single"]
+        return share.right / share.n
+
+    assert found(None) > 0.93
+    assert found(0.0) < 0.5
+
+
+@pytest.mark.slow
+def test_the_codebook_uses_its_words_on_pages_of_pairs_that_it_has_never_seen():
+    codebook = load_model(SHIPPED / "picturebook", "codebook", PictureTokenizerConfig, PictureTokenizer)
+    rng = exam_rng(125)
+    pages = renders([random_scene(rng, "held_out") for _ in range(300)])
+    with torch.no_grad():
+        ids = codebook.encode(pages)
+        told = codebook.decode(ids).clamp(-1, 1)
+    assert usage(ids, codebook.config.codes) >= 0.8
+    assert psnr(told, pages).mean() > 25.8  # 26.3 when it was made
 
 
 def test_no_two_seeds_give_the_same_picture(model):

@@ -285,7 +285,7 @@ class Spy:
 # ---------------------------------------------------------------------------------------------- pictures as tokens
 
 
-CODEBOOK = CodebookTraining(RECIPE, PictureTokenizerConfig(codes=32, dim=4, channels=(16, 16)), perception=0)
+CODEBOOK = CodebookTraining(RECIPE, PictureTokenizerConfig(codes=32, dim=4, channels=(16, 16)), perception=0.0)
 TOKENS = TokensTraining(
     replace(RECIPE, steps=40), Seq2SeqConfig(width=16, heads=2, ff_width=24, text_layers=1, picture_layers=1)
 )
@@ -319,13 +319,13 @@ def test_the_codebook_pays_for_what_clip_sees_and_clip_stays_as_it_is(book, tmp_
     config = replace(CLIP.model, vocab_size=600)
     clip = shake(ContrastivePair(config))
     save_model(tmp_path, "clip", clip, config)
-    blind, seeing = (CodebookTask(replace(CODEBOOK, perception=p), book, tmp_path) for p in (0, 0.5))
+    blind, seeing = (CodebookTask(replace(CODEBOOK, perception=p), book, tmp_path) for p in (0.0, 0.5))
     x, generator = book.pictures(torch.arange(8)), torch.Generator()
     losses = [task.loss(seeing.model.eval(), torch.arange(8), generator)[0] for task in (blind, seeing)]
     with torch.no_grad():
         told = seeing.model.decode(seeing.model.encode(x))
         cosines = F.cosine_similarity(clip.eval().encode_image(x), clip.encode_image(told))
-    assert cosines.mean() < 0.999
+    assert cosines.mean() < 1 - 1e-4
     torch.testing.assert_close(losses[1] - losses[0], 0.5 * (1 - cosines.mean()), rtol=1e-4, atol=1e-6)
     losses[1].backward()
     assert seeing.clip is not None and all(p.grad is None for p in seeing.clip.parameters())
