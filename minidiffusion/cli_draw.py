@@ -208,13 +208,15 @@ def again(arguments: Sequence[str]) -> None:
     from minidiffusion.clip.read_picture import read_picture
     from minidiffusion.imagine import Record, TextToImage, actions
     from minidiffusion.imagine.grid import read_record, to_png
+    from minidiffusion.imagine.record import lineage
     from minidiffusion.imagine.with_tokens import Writer
 
     record = Record.from_dict(read_record(options.picture))
     brought = [read_picture(path) for path in options.source]
     use_threads(options.threads)
-    model = (Writer if record.action == "write" else TextToImage).load(options.weights)
-    image, record = actions.again(model, record, brought)
+    written = {each.action == "write" for each in lineage(record)}  # by which of the two models, or by both
+    models = [(Writer if each else TextToImage).load(options.weights) for each in written]
+    image, record = actions.again(models[0], record, brought, models[-1])
     assert record is not None
     write_atomically(options.out, to_png(image, record.to_dict()))
     print(options.out)

@@ -220,13 +220,21 @@ ACTIONS: dict[str, Callable[..., list[Picture]]] = {
 }
 
 
-def again(model: TextToImage | Writer, record: Record, brought: Sequence[PIL.Image.Image] = ()) -> Picture:
+def again(
+    model: TextToImage | Writer,
+    record: Record,
+    brought: Sequence[PIL.Image.Image] = (),
+    other: TextToImage | Writer | None = None,
+) -> Picture:
     r"""The picture of a record, made anew, from the first ancestor on.
 
-    brought: pictures from elsewhere that it, or an ancestor, was made from. Raises ValueError if one is missing, for
-    an unknown action, and if the weights are not those that made it.
+    brought: pictures from elsewhere that it, or an ancestor, was made from. other: a second model, if some of them were
+    drawn and some written. Raises ValueError if a picture is missing, for an unknown action, and if the weights are not
+    those that made it.
     """
-    if record.weights != model.weights or isinstance(model, Writer) != (record.action == "write"):
+    kind = Writer if record.action == "write" else TextToImage
+    makers = [each for each in (model, other) if isinstance(each, kind) and each.weights == record.weights]
+    if not makers:
         raise ValueError("The picture was made by other weights than these.")
     if record.action not in ACTIONS:
         raise ValueError(f"There is no action {record.action!r}; valid are {', '.join(ACTIONS)}.")
@@ -234,7 +242,7 @@ def again(model: TextToImage | Writer, record: Record, brought: Sequence[PIL.Ima
     sources = []
     for source in record.sources:
         if isinstance(source, Record):
-            sources.append(again(model, source, brought))
+            sources.append(again(model, source, brought, other))
         elif source in foreign:
             sources.append(Picture(foreign[source], None))
         else:
@@ -242,7 +250,7 @@ def again(model: TextToImage | Writer, record: Record, brought: Sequence[PIL.Ima
     how = How(record.steps, record.guidance, record.sampler)
     given = {"prompt": record.prompt, "seeds": [record.seed], "how": how, **record.settings}
     try:
-        (picture,) = ACTIONS[record.action](model, sources, **given)
+        (picture,) = ACTIONS[record.action](makers[0], sources, **given)
     except TypeError as error:  # too few pictures, a setting that the action does not have, or text for a number
         raise ValueError(f"The record does not fit the action {record.action!r}: {error}") from error
     return picture

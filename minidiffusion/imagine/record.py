@@ -7,6 +7,7 @@ bring it along. Records travel as JSON inside PNG files (`grid.py`), so what is 
 """
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, NamedTuple
 
@@ -44,7 +45,7 @@ class Record:
             value = getattr(self, each.name)
             if not isinstance(value, PLAIN[each.name]) or isinstance(value, bool):
                 raise ValueError(f"The {each.name} of a record is {value!r}, which it cannot be.")
-        if ancestors(self) > MOST_ANCESTORS:
+        if sum(1 for _ in lineage(self)) > 1 + MOST_ANCESTORS:
             raise ValueError(f"The record names more than {MOST_ANCESTORS} pictures before this one.")
 
     def to_dict(self) -> dict[str, Any]:
@@ -85,8 +86,12 @@ class Picture(NamedTuple):
         return self.record or pixel_hash(self.image)
 
 
-def ancestors(record: Record) -> int:
-    return sum(1 + ancestors(source) for source in record.sources if isinstance(source, Record))
+def lineage(record: Record) -> Iterator[Record]:
+    r"""The record, and those of all that it was made from."""
+    yield record
+    for source in record.sources:
+        if isinstance(source, Record):
+            yield from lineage(source)
 
 
 def pixel_hash(image: PIL.Image.Image) -> str:

@@ -13,7 +13,7 @@ import minidiffusion
 from minidiffusion.checkpoint import CheckpointError
 from minidiffusion.clip.tokenizer import Tokenizer
 from minidiffusion.imagine import Picture, Record
-from minidiffusion.imagine.actions import again, imagine
+from minidiffusion.imagine.actions import again, imagine, vary
 from minidiffusion.imagine.drawing import How
 from minidiffusion.imagine.pipeline import to_pixels
 from minidiffusion.imagine.steer import forget
@@ -172,7 +172,13 @@ def test_neither_road_makes_the_pictures_of_the_other(writer):
         again(diffusion, write(writer, PROMPT, [1])[0].record)
     with pytest.raises(ValueError, match="made by other weights"):
         again(writer, imagine(diffusion, PROMPT, [1], How(steps=2))[0].record)
-    record = write(writer, PROMPT, [1])[0].record
+    begun = write(writer, PROMPT, [1])[0]
+    (varied,) = vary(diffusion, begun, [2], how=How(steps=2))
+    with pytest.raises(ValueError, match="made by other weights"):
+        again(diffusion, varied.record)
+    for models in ((diffusion, writer), (writer, diffusion)):
+        assert again(models[0], varied.record, other=models[1]).image.tobytes() == varied.image.tobytes()
+    record = begun.record
     for settings in ({"colour": "red"}, {"drafts": "two"}, {"drafts": 65}, {"rows": 2, "on_token": "x"}):
         with pytest.raises(ValueError):
             again(writer, replace(record, settings=record.settings | settings))
