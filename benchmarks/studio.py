@@ -1,6 +1,6 @@
 r"""Do the studio's flags and actions do what they say? Each is asked on hundreds of pictures, and the judge answers.
 
-    python benchmarks/studio.py            # all of them: minutes
+    python benchmarks/studio.py            # all of them: the better part of an hour
     python benchmarks/studio.py no chaos   # some of the questions
 
     no         a prompt without a colour: how often is the subject red, without and with "--no red"?
@@ -248,8 +248,8 @@ def main() -> None:
         for row in QUESTIONS[question](studio):
             print(*row.case.values(), f"{row.metric} {row.value:.3f}", flush=True)
             rows.append(row)
-    if not options.questions:
-        write_csv(RESULTS / "studio.csv", rows)
+        if not options.questions:  # after each, so that a run that is broken off leaves what it found
+            write_csv(RESULTS / "studio.csv", rows)
 
 
 if __name__ == "__main__":
