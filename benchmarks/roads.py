@@ -90,9 +90,9 @@ def contenders(diffusion: TextToImage, writer: Writer) -> Iterator[Contender]:
     def through_codebook(prompts: Sequence[Prompt], seeds: Sequence[int]) -> Pictures:
         return writer.decode(writer.codebook.encode(real(prompts, seeds)).flatten(1))
 
-    yield Contender("real", "", 0, real)
-    yield Contender("real, through the VAE", "", 0, through_vae)
-    yield Contender("real, through the codebook", "", 0, through_codebook)
+    yield Contender("real", "pages", 0, real)
+    yield Contender("real, through the VAE", "pages", 0, through_vae)
+    yield Contender("real, through the codebook", "pages", 0, through_codebook)
 
 
 class Exam:

@@ -46,7 +46,7 @@ def test_tokens_write_a_grid_and_all_else_goes_on_from_it_by_diffusion(clicks):
     assert any("unfinished" in shown.get("stage", "") for shown in steps)
     grid = last(steps)
     assert commands(grid["typed"])[:5] == ["minidiffusion", "imagine", "a red house", "--model", "tokens"]
-    assert grid["stage"].count("<img") == 4 and "write · seed 3 · 16 tokens · guidance 3 · 16 × 16" in grid["about"]
+    assert grid["stage"].count("<img") == 4 and "write · seed 3 · 16 tokens · guidance 1.5 · 16 × 16" in grid["about"]
     varied = last(clicks.choose("me", {"do": "V", "n": "1"}, grid["view"]))
     assert commands(varied["typed"])[1:3] == ["vary", path(clicks, grid, 1)]
     record = clicks.history.picture(varied["view"].pictures[0]).record

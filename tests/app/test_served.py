@@ -142,7 +142,8 @@ def test_of_fifty_people_each_gets_his_own_pictures_or_a_sentence(studio):
     visits = [studio.visit() for _ in range(50)]
     gone, stopping = visits[0], visits[1:6]
     slow = ThreadPoolExecutor(2)  # so that there is a line to leave
-    first_in_line = [slow.submit(studio.visit().imagine, f"slow {i} --quality 4") for i in range(2)]
+    works = [f"slow {i}::b::c::d::e::f::g::h --quality 4" for i in range(2)]
+    first_in_line = [slow.submit(studio.visit().imagine, work) for work in works]
     time.sleep(0.5)
     gone.ask("go", "click", "nobody waits for this --seed 0", "diffusion")
     with gone.http.stream("GET", "/gradio_api/queue/data", params={"session_hash": gone.session}) as lines:
