@@ -381,8 +381,8 @@ MUTANTS += [
     Mutant(
         "studio: what is kept goes through the autoencoder",
         "minidiffusion/imagine/drawing.py",
-        "return torch.where(unknown > 0, drawn.cpu(), x)",
-        "return drawn.cpu()",
+        "torch.where(unknown > 0, drawn, x)",
+        "drawn",
         "tests/imagine/test_actions.py::test_outside_the_mask_every_bit_is_kept_and_inside_there_is_something_new",
     ),
     Mutant(
