@@ -553,12 +553,14 @@ captioned([[(eight[i], f"CLIP: {liking[i]:.2f}") for i in liking.argsort(descend
 
 # %%
 for n in (1, 4, 8):
-    pictures = writer.generate(sayings, range(16), Writing(guidance=1.0, drafts=n))
+    pictures = writer.generate(sayings, range(16), Writing(1.0, 1.4, top_p=1.0, drafts=n))
     print(f"the best of {n}: attributes found {obeyed(pictures)} %, {64 * n} tokens a picture")
 
 # %% [markdown]
-# What a single draft gets right here is too near to everything for sixteen prompts to show a gain; `benchmarks/roads.py`
-# asks hundreds, and of pairs that no training has seen, where there is more to choose. Choosing costs n times the work, and can only choose what is there. (Drafts and judge are different networks; if CLIP
+# (These drafts are drawn hot, at temperature 1.4 and with all of the tail. Drawn as usual, a single one is right too often
+# for sixteen prompts to show a gain; `benchmarks/roads.py` asks hundreds.)
+#
+# Choosing costs n times the work, and can only choose what is there. (Drafts and judge are different networks; if CLIP
 # chose, and CLIP counted, it would always find itself right.)
 #
 # ## 8. What this road cannot do
@@ -610,14 +612,14 @@ viz.grid(rows, ["written on", "diffused anew"], ["the page", "spoilt", "seed 0",
 #   meaning is in their company.
 # - Nearest code forwards, straight through backwards, and a loss of its own for the codes.
 # - The chain rule makes a picture a row of guesses. Their surprise in bits says where a picture is hard, and what a
-#   caption is worth: at most as much as it says.
+#   caption is worth: to an ideal network, at most as much as it says.
 # - The cache keeps keys and values: the same result, for one place's work a token.
 # - The tail must be cut, for slips add up. Super-conditioning is guidance of logits.
 # - A writer can go on with any beginning, and repair nothing. Many drafts and a critic make up for some of it.
 #
 # ## Can you still say it?
 #
-# 1. Why is the decoder worse at latents that have not been rounded?
+# 1. Why is the decoder no better at latents that have not been rounded?
 # 2. Why do the frequencies of the codes save hardly any bits?
 # 3. How can shuffled tokens cost more than 12 bits each?
 # 4. A caption saves bits on the first tokens and hardly any on the last. Why?
