@@ -4,8 +4,7 @@ r"""The model card: what a folder of weights is, how it came about, and what it 
 
 gathers it from the trainings' summaries, from the examination (`evaluation.md`; where there are tokens, their own:
 `tokens_evaluation.md`) and, if there are any, from the measurements that decided how it was made (`choices.md`), and
-writes README.md beside the weights. Nothing in a card is
-typed by hand but the limits.
+writes README.md beside the weights. Nothing in a card is typed by hand but the limits.
 """
 
 import json

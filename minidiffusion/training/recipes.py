@@ -2,7 +2,7 @@ r"""What can be trained, by name: each entry is a frozen dataclass of settings a
 
 `vae`, `clip` and `judge` need only pictures; `unet` needs the finished `vae` and `clip` in the same weights folder,
 `upscaler` the `vae`, `codebook` the `clip`, and `tokens` the `codebook` and the tokenizer that comes with `clip`.
-The defaults are the shipped recipe: `make weights` runs them as they stand.
+The defaults are the shipped recipe: `make weights` runs them as they stand. (`tokens.py` names the one exception.)
 """
 
 from pathlib import Path

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 600.0
+PATIENCE = 170.0
 """Seconds for anything: the machine may be busy."""
 
 
