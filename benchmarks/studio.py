@@ -211,9 +211,12 @@ def ratio(studio: Studio) -> Iterator[Row]:
 
 @torch.inference_mode()
 def apart(studio: Studio, picture: np.ndarray, subject: str) -> float | None:
-    r"""How far apart, in pixels, the judge finds the subject; None if it does not. It looks at every square."""
+    r"""How far apart, in pixels, the judge finds the subject; None if it does not.
+
+    It looks at a square every 4 pixels; with one every 8 it overlooks a third of the subjects of real pages of 2:3.
+    """
     x, side = to_tensor(PIL.Image.fromarray(picture)), studio.model.size
-    corners = [(v, h) for v in range(0, x.shape[2] - side + 1, 8) for h in range(0, x.shape[3] - side + 1, 8)]
+    corners = [(v, h) for v in range(0, x.shape[2] - side + 1, 4) for h in range(0, x.shape[3] - side + 1, 4)]
     logits = studio.judge(torch.cat([x[:, :, v : v + side, h : h + side] for v, h in corners]))
     sure = logits["subject"].softmax(-1)[:, SUBJECTS.index(subject)] > 0.95
     places = logits["side"].argmax(-1)  # where in its square

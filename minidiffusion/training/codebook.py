@@ -26,6 +26,7 @@ from minidiffusion.data.captioned import CaptionedPictures
 from minidiffusion.latent.vq import perplexity, usage
 from minidiffusion.tokens.codebook import PictureTokenizer, PictureTokenizerConfig
 
+from .judge import shuffle_channels
 from .loop import Recipe
 from .sheet import picture_sheet
 
@@ -40,6 +41,8 @@ class CodebookTraining:
     codes_weight: float = 0.1
     perception: float = 0.02
     """0 looks at pixels only, and needs no CLIP."""
+    shuffled: float = 0.0
+    """The share of pictures that are seen with their colour channels in another order."""
 
 
 class CodebookTask:
@@ -55,7 +58,10 @@ class CodebookTask:
         self.clip = load_model(weights, "clip", CLIPConfig, CLIP).requires_grad_(False) if training.perception else None
 
     def loss(self, model: nn.Module, indices: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
-        x = self.data.pictures(indices).to(next(model.parameters()).device)
+        x = self.data.pictures(indices)
+        if self.training.shuffled:
+            x, _ = shuffle_channels(x, generator, self.training.shuffled)
+        x = x.to(next(model.parameters()).device)
         x_hat, quantized = model(x)
         mse = (x_hat - x).square().mean()
         l1 = (x_hat - x).abs().mean()

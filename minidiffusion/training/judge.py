@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from minidiffusion.checkpoint import save_model
@@ -39,7 +39,8 @@ class JudgeTask:
         self.model = Judge(training.model)
 
     def loss(self, model: nn.Module, indices: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
-        x, labels = shuffle_channels(self.data.pictures(indices), self.data.labels[indices], generator)
+        x, shuffled = shuffle_channels(self.data.pictures(indices), generator)
+        labels = self.data.labels[indices].masked_fill(shuffled[:, None] & torch.tensor(COLOURFUL), IGNORED)
         device = next(model.parameters()).device
         return judge_loss(model(x.to(device)), labels.to(device))
 
@@ -58,11 +59,10 @@ COLOURFUL = [name in ("colour", "place", "sky") for name in ATTRIBUTES]
 
 
 def shuffle_channels(
-    x: Float[Tensor, "b 3 h w"], labels: Int[Tensor, "b a"], generator: torch.Generator, share: float = 0.5
-) -> tuple[Float[Tensor, "b 3 h w"], Int[Tensor, "b a"]]:
-    r"""A `share` of the pictures with their colour channels in another order, and no question about colour there."""
+    x: Float[Tensor, "b 3 h w"], generator: torch.Generator, share: float = 0.5
+) -> tuple[Float[Tensor, "b 3 h w"], Bool[Tensor, "b"]]:
+    r"""A `share` of the pictures with their colour channels in another order, and which they are."""
     order = torch.rand(len(x), 3, generator=generator).argsort(dim=1)
-    chosen = torch.rand(len(x), generator=generator) < share
-    order[~chosen] = torch.arange(3)
-    shuffled = x[torch.arange(len(x))[:, None], order]
-    return shuffled, labels.masked_fill(chosen[:, None] & torch.tensor(COLOURFUL), IGNORED)
+    shuffled = torch.rand(len(x), generator=generator) < share
+    order[~shuffled] = torch.arange(3)
+    return x[torch.arange(len(x))[:, None], order], shuffled

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.studio import Studio, apart
+from benchmarks.studio import Studio, apart, scenes
 from minidiffusion.picturebook.draw import render
 from minidiffusion.picturebook.scene import Scene
 
@@ -24,6 +24,12 @@ def test_one_subject_is_in_one_place_and_two_are_apart(studio):
         assert spread is not None and spread <= 32
     assert apart(studio, np.concatenate([left[:, :64], right[:, 64:]], axis=1), "house") > 32
     assert apart(studio, np.concatenate([page("centre", 64, 64)] * 2), "house") > 32
+
+
+@pytest.mark.parametrize("height", [96, 128])
+def test_it_is_found_wherever_the_ground_is(studio, height):
+    for scene in scenes(20, 5):
+        assert apart(studio, render(scene, 64, height), scene.subject) is not None, scene
 
 
 def test_what_is_not_there_is_not_found(studio):
