@@ -33,8 +33,9 @@ from minidiffusion.networks.judge import Judge, JudgeConfig
 from minidiffusion.picturebook.dataset import PictureBook
 from minidiffusion.picturebook.scene import Scene, random_scene
 from minidiffusion.tokens.codebook import PictureTokenizer, PictureTokenizerConfig
-from minidiffusion.training.codebook import CodebookTask, CodebookTraining
+from minidiffusion.training.codebook import CodebookTraining
 from minidiffusion.training.loop import train
+from minidiffusion.training.recipes import TASKS
 from minidiffusion.viz.base import BLUE, VERMILION
 
 Pictures = Float[Tensor, "b 3 64 64"]
@@ -57,7 +58,7 @@ def trained(training: CodebookTraining, steps: int, pages: PictureBook) -> Pictu
         for name in ("clip.json", "clip.safetensors"):
             shutil.copy(find_weights("picturebook") / name, folder)
         recipe = replace(training.recipe, steps=steps, warmup=min(100, steps), ema=0.99, sheet_every=0)
-        for _ in train(CodebookTask(training, pages, folder), recipe, folder / "training"):
+        for _ in train(TASKS[CodebookTraining](training, pages, folder), recipe, folder / "training"):
             pass
         return load_model(folder, "codebook", PictureTokenizerConfig, PictureTokenizer)
 
@@ -103,14 +104,15 @@ def plot(rows: list[Row], path: Path) -> None:
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
     for name in names:
         bits = value[name, f"{PSNR}, seen"].case["bits"]
-        if bits:
+        if name != "VAE":
             y = value[name, f"{PSNR}, seen"].value
             plain = name in VARIANTS and "codes" in str(name)
             left.plot(bits, y, "o" if plain else "x", color=VERMILION if plain else "#444444")
             if not plain:
-                left.annotate(str(name), (bits, y), (5, -2), textcoords="offset points", fontsize=7)
+                aside = {"xytext": (6, -3)} if len(left.texts) % 2 else {"xytext": (-6, -3), "ha": "right"}
+                left.annotate(str(name), (bits, y), textcoords="offset points", fontsize=7, **aside)
     left.axhline(value["VAE", f"{PSNR}, seen"].value, color=BLUE, linestyle=":", label="VAE")
-    left.set(xlabel="bits for 8 x 8 pixels", ylabel="PSNR of new pages (dB)")
+    left.set(xlabel="bits for 8 x 8 pixels", ylabel="PSNR of new pages (dB)", xlim=(5.5, 15.5))
     for i, split in enumerate(SPLITS):
         shares = [value[name, f"{ALL}, {split}"] for name in names]
         y = [k + 0.38 * i for k in range(len(names))]
@@ -119,9 +121,10 @@ def plot(rows: list[Row], path: Path) -> None:
     right.set_yticks([k + 0.19 for k in range(len(names))], [str(name) for name in names], fontsize=8)
     right.set(xlabel="share of pages with all attributes right", xlim=(0, 1))
     right.invert_yaxis()
+    left.legend(fontsize=8, loc="upper left", bbox_to_anchor=(0, 0.95))
+    right.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
     for ax in (left, right):
         ax.grid(alpha=0.3)
-        ax.legend(fontsize=8, loc="lower right" if ax is left else "lower left")
     figure.savefig(path, dpi=100)
     plt.close(figure)
 
@@ -138,7 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.set_num_threads(options.threads)
     shipped, diffusion = find_weights("picturebook"), TextToImage.load("picturebook")
     exam = Exam(load_model(shipped, "judge", JudgeConfig, Judge), options.new)
-    rows = [*exam.examine({"codebook": "VAE", "bits": ""}, lambda x: diffusion.decode(diffusion.encode(x)))]
+    rows = [*exam.examine({"codebook": "VAE", "bits": "none"}, lambda x: diffusion.decode(diffusion.encode(x)))]
     rows += examined(exam, "shipped", load_model(shipped, "codebook", PictureTokenizerConfig, PictureTokenizer))
     pages = PictureBook(options.pages)
     for name in [name for name in VARIANTS if options.only in name]:

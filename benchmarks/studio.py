@@ -99,7 +99,7 @@ def no(studio: Studio) -> Iterator[Row]:
     for flag in ("", " --no red"):
         found = studio.read(studio.draw([prompt + flag for prompt in prompts]))
         red = found[:, NAMES.index("colour")] == COLOURS.index("red")
-        yield share({"part": "no", "flag": flag.strip()}, "red", red)
+        yield share({"part": "no", "flag": flag.strip() or "none"}, "red", red)
 
 
 def chaos(studio: Studio) -> Iterator[Row]:
@@ -147,7 +147,9 @@ def tile(studio: Studio) -> Iterator[Row]:
                 seam = np.abs(x.take(0, axis) - x.take(-1, axis)).mean()
                 ratios.append(seam / inside)
         steepness = float(np.median(ratios))
-        yield Row("studio", {"part": "tile", "flag": flag}, "step at the seam over steps inside", steepness, "ratio")
+        yield Row(
+            "studio", {"part": "tile", "flag": flag or "none"}, "step at the seam over steps inside", steepness, "ratio"
+        )
 
 
 def mix(studio: Studio) -> Iterator[Row]:

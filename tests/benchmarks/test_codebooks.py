@@ -47,7 +47,12 @@ def test_it_trains_what_the_name_says_and_leaves_rows_and_a_plot(tmp_path, monke
     codebooks.main(["--steps", "2", "--pages", "32", "--new", "16", "--out", str(tmp_path)])
     rows = read_csv(tmp_path / "codebooks.csv")
     value = {(row["codebook"], row["metric"]): float(row["value"]) for row in rows}
-    assert {row["codebook"]: row["bits"] for row in rows} == {"VAE": "", "shipped": "12", "16 codes": "4", "FSQ": "6"}
+    assert {row["codebook"]: row["bits"] for row in rows} == {
+        "VAE": "none",
+        "shipped": "12",
+        "16 codes": "4",
+        "FSQ": "6",
+    }
     better = value["shipped", "PSNR, seen"]
     assert value["VAE", "PSNR, seen"] > better > value["FSQ", "PSNR, seen"]
     assert value["16 codes", "codes used"] * 16 == round(value["16 codes", "codes used"] * 16)
