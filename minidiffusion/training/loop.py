@@ -225,6 +225,11 @@ def training_device() -> torch.device:
     return torch.device("cpu")
 
 
+GROUPS: list[Any] = []
+"""The process groups of this process, kept to its end. DistributedDataParallel must not be the last that lets go of
+one: it would wait for gloo's threads while it holds Python's lock, for which one of them may be waiting."""
+
+
 @contextlib.contextmanager
 def process_group(device: torch.device) -> Iterator[tuple[int, int]]:
     """(rank, world): this process's number and how many there are, as `torchrun` says; (0, 1) without it."""
@@ -232,6 +237,7 @@ def process_group(device: torch.device) -> Iterator[tuple[int, int]]:
         yield 0, 1
         return
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    GROUPS.append(dist.group.WORLD)
     try:
         yield dist.get_rank(), dist.get_world_size()
     finally:
