@@ -99,22 +99,22 @@ def examined(exam: Exam, name: str, codebook: PictureTokenizer) -> Iterator[Row]
 
 def plot(rows: list[Row], path: Path) -> None:
     r"""Left: what a bit is worth. Right: what can still be read in a picture that was told in codes."""
-    value = {(row.case["codebook"], row.metric): row for row in rows}
+    found = {(row.case["codebook"], row.metric): row for row in rows}
     names = [*dict.fromkeys(row.case["codebook"] for row in rows)]
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
     for name in names:
-        bits = value[name, f"{PSNR}, seen"].case["bits"]
+        bits = found[name, f"{PSNR}, seen"].case["bits"]
         if name != "VAE":
-            y = value[name, f"{PSNR}, seen"].value
+            y = found[name, f"{PSNR}, seen"].value
             plain = name in VARIANTS and "codes" in str(name)
             left.plot(bits, y, "o" if plain else "x", color=VERMILION if plain else "#444444")
             if not plain:
                 aside = {"xytext": (6, -3)} if len(left.texts) % 2 else {"xytext": (-6, -3), "ha": "right"}
                 left.annotate(str(name), (bits, y), textcoords="offset points", fontsize=7, **aside)
-    left.axhline(value["VAE", f"{PSNR}, seen"].value, color=BLUE, linestyle=":", label="VAE")
+    left.axhline(found["VAE", f"{PSNR}, seen"].value, color=BLUE, linestyle=":", label="VAE")
     left.set(xlabel="bits for 8 x 8 pixels", ylabel="PSNR of new pages (dB)", xlim=(5.5, 15.5))
     for i, split in enumerate(SPLITS):
-        shares = [value[name, f"{ALL}, {split}"] for name in names]
+        shares = [found[name, f"{ALL}, {split}"] for name in names]
         y = [k + 0.38 * i for k in range(len(names))]
         right.barh(y, [row.value for row in shares], 0.36, color=(BLUE, VERMILION)[i], label=split.replace("_", " "))
         right.hlines(y, [row.low for row in shares], [row.high for row in shares], color="#444444", linewidth=1)
