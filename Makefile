@@ -52,7 +52,7 @@ lint: $(VENV)/.for-work  ## ruff and pyright
 	$(BIN)/ruff check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-# benchmarks/objectives.py and codebooks.py train for the better part of an hour and are run by hand.
+# benchmarks/objectives.py and codebooks.py train, for half an hour and more, and are run by hand.
 BENCHMARKS ?= digits samplers mcmc attention group_norm roofline unet codegen
 bench: $(VENV)/.for-work  ## the benchmarks, one file a question (BENCHMARKS="digits mcmc" says which)
 	@set -e; for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python benchmarks/$$name.py; done

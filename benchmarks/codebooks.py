@@ -1,6 +1,6 @@
 r"""What do 12 bits for 8 x 8 pixels buy, and what would more, or other ones? Codebooks, trained briefly.
 
-    python benchmarks/codebooks.py                   # all of them; three quarters of an hour on one core
+    python benchmarks/codebooks.py                   # all of them; half an hour on one core
     python benchmarks/codebooks.py --only "codes"    # those whose name contains this
 
 Everything but what the name says is the shipped recipe: encoder and decoder, seed, pictures, and `--steps` in place of
@@ -88,10 +88,14 @@ class Exam:
 
 def examined(exam: Exam, name: str, codebook: PictureTokenizer) -> Iterator[Row]:
     case: dict[str, object] = {"codebook": name, "bits": round(math.log2(codebook.config.codes))}
-    yield from exam.examine(case, lambda x: codebook.decode(codebook.encode(x)))
-    with torch.inference_mode():
-        ids = torch.cat([codebook.encode(part) for pages in exam.pages.values() for part in pages.split(64)])
-    yield Row("codebooks", case, USED, len(ids.unique()) / codebook.config.codes, "share")
+    told: list[Int[Tensor, "n 8 8"]] = []
+
+    def rebuild(x: Pictures) -> Pictures:
+        told.append(codebook.encode(x))
+        return codebook.decode(told[-1])
+
+    yield from exam.examine(case, rebuild)
+    yield Row("codebooks", case, USED, len(torch.cat(told).unique()) / codebook.config.codes, "share")
 
 
 # ------------------------------------------------------------------------------------------------------------- the plot
