@@ -78,10 +78,10 @@ weights: $(VENV)/.for-imagine  ## train every network again, then evaluate (hour
 	$(BIN)/minidiffusion evaluate --weights $(WEIGHTS) --out $(WEIGHTS)/evaluation.json --sheet $(WEIGHTS)/sheet.png > $(WEIGHTS)/evaluation.md
 	$(BIN)/minidiffusion evaluate --weights $(WEIGHTS) --model tokens --out $(WEIGHTS)/tokens_evaluation.json > $(WEIGHTS)/tokens_evaluation.md
 	$(BIN)/python benchmarks/choices.py > $(WEIGHTS)/choices.md
-	$(BIN)/python -m minidiffusion.training.card $(WEIGHTS)
+	$(BIN)/python -m minidiffusion.evaluation.model_card $(WEIGHTS)
 	$(BIN)/minidiffusion train digits --out $(WEIGHTS)/digits --resume
 	$(BIN)/python benchmarks/digits.py --weights $(WEIGHTS)/digits > $(WEIGHTS)/digits/evaluation.md
-	$(BIN)/python -m minidiffusion.training.card $(WEIGHTS)/digits
+	$(BIN)/python -m minidiffusion.evaluation.model_card $(WEIGHTS)/digits
 
 # Can the pins be installed elsewhere? uv reads package metadata only and downloads no wheel.
 PLATFORMS := x86_64-unknown-linux-gnu aarch64-unknown-linux-gnu x86_64-pc-windows-msvc aarch64-apple-darwin

@@ -17,7 +17,7 @@ from torch import Tensor
 from benchmarks import bytes as model
 from benchmarks.clock import here
 from benchmarks.sweep import refused, sweep
-from kernels.attention import attention, configs, op, reference
+from minidiffusion_kernels.attention import attention, configs, op, reference
 
 
 class Attention(NamedTuple):

@@ -16,7 +16,7 @@ from math import prod
 import torch
 from torch import Tensor
 
-from kernels.operators import Operators
+from minidiffusion_kernels.operators import Operators
 
 PASSES = ("forward", "backward", "both")
 Passes = dict[str, int]  # a number for each pass

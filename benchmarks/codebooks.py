@@ -24,12 +24,13 @@ from torch import Tensor
 
 from benchmarks.harness import RESULTS, Row, write_csv
 from minidiffusion.checkpoint import load_model
-from minidiffusion.imagine import TextToImage
-from minidiffusion.imagine.evaluate import read
-from minidiffusion.imagine.metrics import psnr, wilson_interval
-from minidiffusion.imagine.questions import exam_rng, renders
-from minidiffusion.imagine.weights import find_weights
-from minidiffusion.networks.judge import Judge, JudgeConfig
+from minidiffusion.pipelines.text_to_image import TextToImage
+from minidiffusion.evaluation.evaluate import read
+from minidiffusion.images.pixels import psnr
+from minidiffusion.evaluation.metrics import wilson_interval
+from minidiffusion.evaluation.questions import exam_rng, renders
+from minidiffusion.pretrained.weights import find_weights
+from minidiffusion.evaluation.judge import Judge, JudgeConfig
 from minidiffusion.picturebook.dataset import PictureBook
 from minidiffusion.picturebook.scene import Scene, random_scene
 from minidiffusion.tokens.codebook import PictureTokenizer, PictureTokenizerConfig

@@ -18,8 +18,8 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
-from kernels.codegen.cases import CAPABILITIES, Case, cases
-from kernels.codegen.measure import Row, rows
+from minidiffusion_kernels.codegen.cases import CAPABILITIES, Case, cases
+from minidiffusion_kernels.codegen.measure import Row, rows
 from minidiffusion.viz.base import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION
 
 ROOT = Path(__file__).parents[1]

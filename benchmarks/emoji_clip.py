@@ -46,7 +46,7 @@ from minidiffusion.clip.encoder import CLIP, VisionEncoder
 from minidiffusion.clip.retrieve import class_embeddings, linear_probe, nearest_neighbours
 from minidiffusion.clip.tokenizer import Tokenizer
 from minidiffusion.data.emoji import CATEGORIES, Emoji, emoji
-from minidiffusion.imagine.metrics import wilson_interval
+from minidiffusion.evaluation.metrics import wilson_interval
 from minidiffusion.training.loop import run_with_progress, train
 from minidiffusion.training.recipes import TASKS, CLIPTraining
 from minidiffusion.viz.base import BLUE, GREEN, ORANGE

@@ -16,8 +16,8 @@ from torch import Tensor
 from benchmarks import bytes as model
 from benchmarks.clock import here
 from benchmarks.sweep import refused, sweep
-from kernels.group_norm import group_norm, op
-from kernels.group_norm.layout import Layout
+from minidiffusion_kernels.group_norm import group_norm, op
+from minidiffusion_kernels.group_norm.layout import Layout
 
 
 class GroupNorm(NamedTuple):

@@ -23,18 +23,18 @@ from torch import Tensor
 from benchmarks.harness import RESULTS, Row, write_csv
 from minidiffusion.checkpoint import load_model
 from minidiffusion.data.toy import two_hills
-from minidiffusion.imagine.evaluate import obedience, read
-from minidiffusion.imagine.metrics import wilson_interval
-from minidiffusion.imagine.pipeline import TextToImage
-from minidiffusion.imagine.questions import draw_prompts, exam_rng
-from minidiffusion.imagine.weights import find_weights
-from minidiffusion.imagine.without_diffusion import Agreement, LatentPrior
+from minidiffusion.evaluation.evaluate import obedience, read
+from minidiffusion.evaluation.metrics import wilson_interval
+from minidiffusion.pipelines.text_to_image import TextToImage
+from minidiffusion.evaluation.questions import draw_prompts, exam_rng
+from minidiffusion.pretrained.weights import find_weights
+from minidiffusion.pipelines.latent_mcmc import PromptDensity, LatentPrior
 from minidiffusion.mcmc import diagnostics
 from minidiffusion.mcmc.hamiltonian import hmc
 from minidiffusion.mcmc.langevin import mala
 from minidiffusion.mcmc.metropolis import State, collect, metropolis
 from minidiffusion.mcmc.target import correlated
-from minidiffusion.networks.judge import Judge, JudgeConfig
+from minidiffusion.evaluation.judge import Judge, JudgeConfig
 from minidiffusion.picturebook.dataset import PictureBook
 
 # ------------------------------------------------------------------------------------------------- speed
@@ -151,7 +151,7 @@ def pictures(prompts: int, grids: int = 4) -> Iterator[Row]:
         model.generate("a red house", [seed] * 4)
     seconds = time.perf_counter() - start
 
-    def best_of(target: Agreement, generator: torch.Generator) -> Tensor:
+    def best_of(target: PromptDensity, generator: torch.Generator) -> Tensor:
         best, score, end = target.best_of(64, generator), -2.0, time.perf_counter() + seconds
         while time.perf_counter() < end:
             u = target.best_of(64, generator)
@@ -161,21 +161,21 @@ def pictures(prompts: int, grids: int = 4) -> Iterator[Row]:
                 best, score = u, similarity
         return best
 
-    def walk(target: Agreement, generator: torch.Generator) -> Tensor:
+    def walk(target: PromptDensity, generator: torch.Generator) -> Tensor:
         u = torch.randn(1, len(prior.mean), generator=generator)
         states, end = mala(target, u, step=0.02, warmup=60, generator=generator), time.perf_counter() + seconds
         while time.perf_counter() < end:
             u = next(states).x
         return u
 
-    def diffuse(target: Agreement, prompt: str, seed: int) -> Tensor:
+    def diffuse(target: PromptDensity, prompt: str, seed: int) -> Tensor:
         candidates = torch.cat([model.generate(prompt, [seed + 1000 * k] * 4) for k in range(grids)])
         with torch.no_grad():
             return candidates[target.similarity(candidates.clone()).argmax()][None]
 
     answers: dict[str, list[Tensor]] = {"Gaussian, best by CLIP": [], "MALA": [], "diffusion, best by CLIP": []}
     for seed, prompt in enumerate(asked):
-        target, generator = Agreement(model, prior, prompt.text), torch.Generator().manual_seed(seed)
+        target, generator = PromptDensity(model, prior, prompt.text), torch.Generator().manual_seed(seed)
         with torch.no_grad():
             answers["Gaussian, best by CLIP"].append(read(judge, target.pictures(best_of(target, generator))))
             answers["diffusion, best by CLIP"].append(read(judge, diffuse(target, prompt.text, seed)))

@@ -20,12 +20,12 @@ import torch
 
 from benchmarks.harness import RESULTS, Row, write_csv
 from minidiffusion.checkpoint import load_model
-from minidiffusion.imagine.evaluate import obedience, read
-from minidiffusion.imagine.metrics import wilson_interval
-from minidiffusion.imagine.pipeline import TextToImage
-from minidiffusion.imagine.questions import draw_prompts, exam_rng
-from minidiffusion.imagine.weights import find_weights
-from minidiffusion.networks.judge import Judge, JudgeConfig
+from minidiffusion.evaluation.evaluate import obedience, read
+from minidiffusion.evaluation.metrics import wilson_interval
+from minidiffusion.pipelines.text_to_image import TextToImage
+from minidiffusion.evaluation.questions import draw_prompts, exam_rng
+from minidiffusion.pretrained.weights import find_weights
+from minidiffusion.evaluation.judge import Judge, JudgeConfig
 from minidiffusion.picturebook.dataset import PictureBook
 from minidiffusion.training.loop import train
 from minidiffusion.training.recipes import TASKS, UNetTraining

@@ -29,13 +29,13 @@ from tqdm import tqdm
 
 from benchmarks.harness import RESULTS, Row, write_csv
 from minidiffusion.checkpoint import load_model
-from minidiffusion.imagine import TextToImage
-from minidiffusion.imagine.evaluate import VARIATIONS, obedience, read
-from minidiffusion.imagine.metrics import frechet_distance, spread, wilson_interval
-from minidiffusion.imagine.questions import Prompt, companion, draw_prompts, exam_rng, renders
-from minidiffusion.imagine.weights import find_weights
-from minidiffusion.imagine.with_tokens import Writer, Writing
-from minidiffusion.networks.judge import Judge, JudgeConfig
+from minidiffusion.pipelines.text_to_image import TextToImage
+from minidiffusion.evaluation.evaluate import VARIATIONS, obedience, read
+from minidiffusion.evaluation.metrics import frechet_distance, spread, wilson_interval
+from minidiffusion.evaluation.questions import Prompt, companion, draw_prompts, exam_rng, renders
+from minidiffusion.pretrained.weights import find_weights
+from minidiffusion.pipelines.token_to_image import TokenPipeline, TokenSamplingSettings
+from minidiffusion.evaluation.judge import Judge, JudgeConfig
 from minidiffusion.picturebook.scene import random_scene
 from minidiffusion.viz.base import BLUE, VERMILION
 
@@ -65,7 +65,7 @@ class Contender:
     draw: Callable[[Sequence[Prompt], Sequence[int]], Pictures]
 
 
-def contenders(diffusion: TextToImage, writer: Writer) -> Iterator[Contender]:
+def contenders(diffusion: TextToImage, writer: TokenPipeline) -> Iterator[Contender]:
     for steps in STEPS:
 
         def draw(prompts: Sequence[Prompt], seeds: Sequence[int], steps: int = steps) -> Pictures:
@@ -76,7 +76,7 @@ def contenders(diffusion: TextToImage, writer: Writer) -> Iterator[Contender]:
     for drafts in DRAFTS:
 
         def write(prompts: Sequence[Prompt], seeds: Sequence[int], drafts: int = drafts) -> Pictures:
-            return writer.generate([prompt.text for prompt in prompts], seeds, Writing(drafts=drafts))
+            return writer.generate([prompt.text for prompt in prompts], seeds, TokenSamplingSettings(drafts=drafts))
 
         yield Contender("tokens", f"drafts {drafts}", drafts * writer.transformer.config.places, write)
 
@@ -195,7 +195,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     judge = load_model(find_weights(options.diffusion), "judge", JudgeConfig, Judge)
     exam, rows = Exam(judge, options.prompts, options.real), []
-    for contender in contenders(TextToImage.load(options.diffusion), Writer.load(options.tokens)):
+    for contender in contenders(TextToImage.load(options.diffusion), TokenPipeline.load(options.tokens)):
         for row in exam.examine(contender):
             print(*row.case.values(), f"calls: {row.metric} {row.value:.4g}", flush=True)
             rows.append(row)

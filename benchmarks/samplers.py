@@ -31,10 +31,10 @@ from minidiffusion.diffusion import ideal
 from minidiffusion.diffusion.prediction import Prediction
 from minidiffusion.diffusion.sampler import SAMPLERS
 from minidiffusion.diffusion.schedule import Times, make_schedule
-from minidiffusion.imagine.evaluate import EvaluateConfig, Examinee, obedience, read
-from minidiffusion.imagine.metrics import wilson_interval
-from minidiffusion.imagine.pipeline import TextToImage
-from minidiffusion.imagine.questions import draw_prompts, exam_rng
+from minidiffusion.evaluation.evaluate import EvaluateConfig, Examinee, obedience, read
+from minidiffusion.evaluation.metrics import wilson_interval
+from minidiffusion.pipelines.text_to_image import TextToImage
+from minidiffusion.evaluation.questions import draw_prompts, exam_rng
 from minidiffusion.viz.samplers import STYLES, against_calls
 
 TOY_CALLS = (8, 16, 32, 64, 128, 256, 512)

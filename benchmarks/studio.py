@@ -30,16 +30,18 @@ from tqdm import tqdm
 
 from benchmarks.harness import RESULTS, Row, write_csv
 from minidiffusion.checkpoint import load_model
-from minidiffusion.imagine import Picture, TextToImage
-from minidiffusion.imagine.actions import blend, enlarge, imagine, vary
-from minidiffusion.imagine.canvas import to_tensor
-from minidiffusion.imagine.describe import nearest_scenes
-from minidiffusion.imagine.drawing import size_of
-from minidiffusion.imagine.metrics import psnr, spread, wilson_interval
-from minidiffusion.imagine.prompt import parse
-from minidiffusion.imagine.questions import exam_rng
-from minidiffusion.imagine.weights import find_weights
-from minidiffusion.networks.judge import Judge, JudgeConfig
+from minidiffusion.images.record import Picture
+from minidiffusion.pipelines.text_to_image import TextToImage
+from minidiffusion.actions.registry import blend, enlarge, imagine, vary
+from minidiffusion.images.pixels import to_tensor
+from minidiffusion.prompt.describe import nearest_scenes
+from minidiffusion.pipelines.inpainting import size_of
+from minidiffusion.images.pixels import psnr
+from minidiffusion.evaluation.metrics import spread, wilson_interval
+from minidiffusion.prompt.parser import parse
+from minidiffusion.evaluation.questions import exam_rng
+from minidiffusion.pretrained.weights import find_weights
+from minidiffusion.evaluation.judge import Judge, JudgeConfig
 from minidiffusion.picturebook import captions
 from minidiffusion.picturebook.draw import X, render
 from minidiffusion.picturebook.scene import ATTRIBUTES, COLOURS, SIDES, STYLES, SUBJECTS, Scene, random_scene

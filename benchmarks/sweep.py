@@ -16,7 +16,7 @@ from torch import Tensor
 from benchmarks.bytes import PASSES, Passes
 from benchmarks.clock import Clock, Cuda, Spread
 from benchmarks.harness import RESULTS, Row, write_csv
-from kernels.backend import resolve
+from minidiffusion_kernels.backend import resolve
 
 WIDER = {torch.float32: torch.float64, torch.float16: torch.float32, torch.bfloat16: torch.float32}
 TOLERANCE = {torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1.6e-2}  # relative; a wrong kernel is off by 1

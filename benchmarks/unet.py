@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from benchmarks.clock import Clock, Cuda, Rehearsal, Spread, here, spread
 from benchmarks.harness import RESULTS, Row, write_csv
-from kernels.backend import auto_is
+from minidiffusion_kernels.backend import auto_is
 from minidiffusion.diffusion.guidance import classifier_free
 from minidiffusion.diffusion.prediction import denoiser
 from minidiffusion.diffusion.sampler import ddim

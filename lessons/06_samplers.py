@@ -23,8 +23,8 @@ from minidiffusion.data import toy
 from minidiffusion.diffusion import guidance, ideal, sampler
 from minidiffusion.diffusion.prediction import Prediction, denoiser
 from minidiffusion.diffusion.schedule import make_schedule
-from minidiffusion.imagine import TextToImage
-from minidiffusion.imagine.pipeline import SeededNoise
+from minidiffusion.pipelines.text_to_image import TextToImage
+from minidiffusion.pipelines.text_to_image import SeededNoise
 
 # %% [markdown]
 # ## 1. Two ways back

@@ -10,7 +10,7 @@
 #
 # **Time** 60 minutes. **Article** section 3.2. **Needs** no GPU, no download; lesson 02 for the score.
 # **Files** `minidiffusion/mcmc/metropolis.py`, and `langevin.py`, `hamiltonian.py`, `diagnostics.py` beside it;
-# `minidiffusion/imagine/without_diffusion.py`.
+# `minidiffusion/pipelines/latent_mcmc.py`.
 
 # %%
 from itertools import islice, product
@@ -21,8 +21,8 @@ import torch
 from lessons.exercises.lesson_07 import check
 from minidiffusion import viz
 from minidiffusion.data import toy
-from minidiffusion.imagine import TextToImage
-from minidiffusion.imagine.without_diffusion import Agreement, LatentPrior
+from minidiffusion.pipelines.text_to_image import TextToImage
+from minidiffusion.pipelines.latent_mcmc import PromptDensity, LatentPrior
 from minidiffusion.mcmc import diagnostics, hamiltonian, langevin, metropolis
 from minidiffusion.mcmc.target import Gaussian, NoisedData
 from minidiffusion.picturebook.draw import render
@@ -307,7 +307,7 @@ pages = pages.permute(0, 3, 1, 2) / 127.5 - 1
 with torch.no_grad():
     latents = torch.cat([model.vae.encode(part).mode() for part in pages.split(100)]) * model.vae.config.scaling_factor
 prompt = "a red house by the sea at night, watercolor"
-target = Agreement(model, LatentPrior.fit(latents), prompt)
+target = PromptDensity(model, LatentPrior.fit(latents), prompt)
 
 # %%
 u = torch.randn(3, 1024, generator=seeded())

@@ -22,7 +22,7 @@ import math
 import torch
 from torch import nn
 
-from kernels.attention import attention as attend
+from minidiffusion_kernels.attention import attention as attend
 from lessons.exercises.lesson_08 import check
 from minidiffusion import viz
 from minidiffusion.attention.block import SelfAttentionBlock
@@ -36,8 +36,8 @@ from minidiffusion.diffusion import guidance, ideal
 from minidiffusion.diffusion.prediction import denoiser
 from minidiffusion.diffusion.sampler import SAMPLERS
 from minidiffusion.diffusion.schedule import linear
-from minidiffusion.imagine import TextToImage
-from minidiffusion.imagine.pipeline import SeededNoise
+from minidiffusion.pipelines.text_to_image import TextToImage
+from minidiffusion.pipelines.text_to_image import SeededNoise
 from minidiffusion.viz.attention import captioned, fog, framed, matrices
 
 # %% [markdown]

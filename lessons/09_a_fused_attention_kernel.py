@@ -23,10 +23,10 @@ import torch
 import torch.nn.functional as F
 from IPython.display import Image
 
-from kernels.attention import attention, backward, forward
-from kernels.attention.versions import VERSIONS, v0_formula, v1_softmax, v2_online, v3_masks, version
-from kernels.attention.versions.cost import cost
-from kernels.traffic import traffic
+from minidiffusion_kernels.attention import attention, backward, forward
+from minidiffusion_kernels.attention.versions import VERSIONS, v0_formula, v1_softmax, v2_online, v3_masks, version
+from minidiffusion_kernels.attention.versions.cost import cost
+from minidiffusion_kernels.traffic import traffic
 
 # %%
 from lessons.exercises.lesson_09 import check

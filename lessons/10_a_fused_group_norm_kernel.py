@@ -31,15 +31,15 @@ torch.manual_seed(0)
 
 # %%
 from benchmarks.bytes import operators
-from kernels.group_norm import backward as backwards
-from kernels.group_norm import forward as forwards
-from kernels.group_norm import group_norm, reference
-from kernels.group_norm.layout import Layout
-from kernels.traffic import traffic
+from minidiffusion_kernels.group_norm import backward as backwards
+from minidiffusion_kernels.group_norm import forward as forwards
+from minidiffusion_kernels.group_norm import group_norm, reference
+from minidiffusion_kernels.group_norm.layout import Layout
+from minidiffusion_kernels.traffic import traffic
 from lessons.exercises.lesson_10 import check
 from minidiffusion import viz
-from minidiffusion.convolution import GroupNorm
-from minidiffusion.imagine import TextToImage
+from minidiffusion.networks.convolution import GroupNorm
+from minidiffusion.pipelines.text_to_image import TextToImage
 from minidiffusion.networks.unet import UNet, UNetConfig
 from minidiffusion.picturebook.draw import render
 from minidiffusion.picturebook.scene import random_scene

@@ -9,7 +9,7 @@
 # - read the U-Net of Stable Diffusion as the one of this house, only wider.
 #
 # **Time** 60 minutes. **Article** section 2.1.2. **Needs** no GPU, no download; lessons 02, 08 and 10 help.
-# **Files** `minidiffusion/networks/unet.py`, and `embedding.py` beside it; `minidiffusion/convolution.py`;
+# **Files** `minidiffusion/networks/unet.py`, and `embedding.py` beside it; `minidiffusion/networks/convolution.py`;
 # `minidiffusion/attention/block.py`.
 
 # %%
@@ -21,9 +21,9 @@ from torch import nn
 
 from lessons.exercises.lesson_11 import check
 from minidiffusion import viz
-from minidiffusion.convolution import Downsample, GroupNorm, ResnetBlock, Upsample
+from minidiffusion.networks.convolution import Downsample, GroupNorm, ResnetBlock, Upsample
 from minidiffusion.diffusion.schedule import cosine
-from minidiffusion.imagine import TextToImage
+from minidiffusion.pipelines.text_to_image import TextToImage
 from minidiffusion.networks.embedding import TimestepEmbedding
 from minidiffusion.networks.unet import Level, UNet, UNetConfig
 

@@ -26,19 +26,19 @@ from minidiffusion.data.digits import digits
 from minidiffusion.diffusion.guidance import classifier_free
 from minidiffusion.diffusion.prediction import denoiser
 from minidiffusion.diffusion.sampler import SAMPLERS
-from minidiffusion.imagine import TextToImage
+from minidiffusion.pipelines.text_to_image import TextToImage
 
 # %%
-from minidiffusion.imagine.evaluate import read
-from minidiffusion.imagine.weights import find_weights
-from minidiffusion.imagine.without_diffusion import LatentPrior
+from minidiffusion.evaluation.evaluate import read
+from minidiffusion.pretrained.weights import find_weights
+from minidiffusion.pipelines.latent_mcmc import LatentPrior
 from minidiffusion.latent.autoencoder import Autoencoder, VariationalAutoencoder, perceptron
 from minidiffusion.latent.elbo import active_units, elbo, free_bits, importance_bound
 from minidiffusion.latent.interpolate import attribute_direction, geodesic, length, lerp, manifold
 from minidiffusion.latent.linear import principal_components
 from minidiffusion.latent.vae import DiagonalGaussian
 from minidiffusion.latent.vq import VectorQuantizer, perplexity, usage
-from minidiffusion.networks.judge import Judge, JudgeConfig
+from minidiffusion.evaluation.judge import Judge, JudgeConfig
 from minidiffusion.picturebook.draw import render
 from minidiffusion.picturebook.scene import ATTRIBUTES, random_scene
 from minidiffusion.viz.latent import codebooks, codes, latent_walk

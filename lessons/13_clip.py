@@ -10,7 +10,7 @@
 #
 # **Time** 75 minutes. **Article** sections 2.4, 3.4 and 4.3, project 4.2. **Needs** no GPU, no download; lesson 08 helps.
 # **Files** `minidiffusion/clip/encoder.py`, and `contrastive.py`, `augment.py`, `retrieve.py` beside it;
-# `minidiffusion/training/clip.py`, `minidiffusion/cli_clip.py`.
+# `minidiffusion/training/clip.py`, `minidiffusion/cli/clip.py`.
 
 # %%
 import math
@@ -29,14 +29,14 @@ from lessons.exercises.lesson_13 import check
 from minidiffusion import viz
 
 # %%
-from minidiffusion.cli_clip import clip as clip_command
-from minidiffusion.clip import pretrained
+from minidiffusion.cli.clip import clip as clip_command
+from minidiffusion.pretrained import clip as pretrained
 from minidiffusion.clip.augment import crop, swap_sides
 from minidiffusion.clip.contrastive import clamp_temperature
 from minidiffusion.clip.encoder import CLIP, CLIPConfig
 from minidiffusion.clip.retrieve import recall
-from minidiffusion.imagine.questions import exam_rng
-from minidiffusion.imagine.weights import find_weights
+from minidiffusion.evaluation.questions import exam_rng
+from minidiffusion.pretrained.weights import find_weights
 from minidiffusion.picturebook.captions import LEXICON, caption, describe
 from minidiffusion.picturebook.draw import render
 from minidiffusion.picturebook.scene import ATTRIBUTES, random_scene

@@ -9,7 +9,7 @@
 # - ask a model for what it has never seen, and say how sure you are of the result.
 #
 # **Time** 75 minutes. **Article** sections 3.1 and 5. **Needs** no GPU, no download; lessons 00, 06 and 08 help.
-# **Files** `minidiffusion/imagine/pipeline.py`, and `looking.py`, `evaluate.py` beside it; `minidiffusion/training/unet.py`,
+# **Files** `minidiffusion/pipelines/text_to_image.py`, and `looking.py`, `evaluate.py` beside it; `minidiffusion/training/unet.py`,
 # `minidiffusion/diffusion/guidance.py`.
 
 # %%
@@ -30,20 +30,20 @@ from minidiffusion.diffusion.prediction import denoiser
 from minidiffusion.diffusion.sampler import SAMPLERS
 
 # %%
-from minidiffusion.imagine import TextToImage
-from minidiffusion.imagine.evaluate import obedience, read
-from minidiffusion.imagine.looking import where
-from minidiffusion.imagine.metrics import spread
-from minidiffusion.imagine.pipeline import SeededNoise
-from minidiffusion.imagine.questions import companion, draw_prompts, exam_rng
-from minidiffusion.imagine.report import Share
-from minidiffusion.imagine.weights import find_weights
-from minidiffusion.networks.judge import Judge, JudgeConfig
+from minidiffusion.pipelines.text_to_image import TextToImage
+from minidiffusion.evaluation.evaluate import obedience, read
+from minidiffusion.pipelines.cross_attention_maps import cross_attention_maps
+from minidiffusion.evaluation.metrics import spread
+from minidiffusion.pipelines.text_to_image import SeededNoise
+from minidiffusion.evaluation.questions import companion, draw_prompts, exam_rng
+from minidiffusion.evaluation.report import Share
+from minidiffusion.pretrained.weights import find_weights
+from minidiffusion.evaluation.judge import Judge, JudgeConfig
 from minidiffusion.networks.mlp import MLP, MLPConfig
 from minidiffusion.picturebook.draw import render
 from minidiffusion.picturebook.scene import ATTRIBUTES, COLOURS, HELD_OUT, SKIES, SUBJECTS
 from minidiffusion.training.unet import UNetTask
-from minidiffusion.viz.looking import word_maps
+from minidiffusion.viz.word_maps import word_maps
 
 # %% [markdown]
 # ## 1. The whole way, once
@@ -449,7 +449,7 @@ viz.grid(rows, ["never seen", "the next\ncolour"], [f"{colour}\n{subject}" for s
 
 # %%
 (picture,) = model.imagine("a red house on the left, in the snow at night", [4], steps=12)
-maps = where(model, picture)
+maps = cross_attention_maps(model, picture)
 print(", ".join(f"{word} {map_.max():.3f}" for word, map_ in maps))
 word_maps(picture.image, [(word, map_) for word, map_ in maps if word in ("red", "house", "left", "snow", "night")])
 
@@ -468,7 +468,7 @@ word_maps(picture.image, [(word, map_) for word, map_ in maps if word in ("red",
 text, n = "a small red house on the {}, in the snow at night, watercolor", 8
 texts = [text.format(("left", "right")[i % 2]) for i in range(n)]
 watched = [model.imagine(text, [i], steps=8)[0] for i, text in enumerate(texts)]
-maps = [dict(where(model, picture)) for picture in watched]
+maps = [dict(cross_attention_maps(model, picture)) for picture in watched]
 before = draw(model.context(texts), range(n))
 for old, new in {"red": "blue", "house": "castle", "snow": "desert", "night": "noon"}.items():
     changed = draw(model.context([text.replace(old, new) for text in texts]), range(n))

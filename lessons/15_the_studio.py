@@ -9,7 +9,7 @@
 # - read how a picture was made from the picture itself, and change a word at the root of its tree.
 #
 # **Time** 60 minutes. **Article** sections 1.2 and 5. **Needs** no GPU, no download; lessons 00, 06 and 12 help.
-# **Files** `minidiffusion/imagine/actions.py`, and `drawing.py`, `record.py`, `describe.py` beside it;
+# **Files** `minidiffusion/actions/registry.py`, and `drawing.py`, `record.py`, `describe.py` beside it;
 # `minidiffusion/diffusion/inpaint.py`.
 
 # %%
@@ -29,17 +29,19 @@ from minidiffusion.diffusion.sampler import SAMPLERS
 from minidiffusion.diffusion.schedule import Times
 
 # %%
-from minidiffusion.imagine import TextToImage
-from minidiffusion.imagine.actions import again, blend, enlarge, imagine, pan, repaint, upscale, vary, zoom  # noqa: F401
-from minidiffusion.imagine.canvas import to_tensor
-from minidiffusion.imagine.describe import describe, nearest_scenes, shorten
-from minidiffusion.imagine.drawing import How, draw
-from minidiffusion.imagine.evaluate import read
-from minidiffusion.imagine.grid import grid
-from minidiffusion.imagine.metrics import psnr
-from minidiffusion.imagine.pipeline import SeededNoise, to_pixels
-from minidiffusion.imagine.weights import find_weights
-from minidiffusion.networks.judge import Judge, JudgeConfig
+from minidiffusion.pipelines.text_to_image import TextToImage
+from minidiffusion.actions.registry import again, blend, enlarge, imagine, pan, repaint, upscale, vary, zoom  # noqa: F401
+from minidiffusion.images.pixels import to_tensor
+from minidiffusion.prompt.describe import describe, nearest_scenes, shorten
+from minidiffusion.pipelines.settings import SamplingSettings
+from minidiffusion.pipelines.inpainting import draw
+from minidiffusion.evaluation.evaluate import read
+from minidiffusion.images.grid import grid
+from minidiffusion.images.pixels import psnr
+from minidiffusion.pipelines.text_to_image import SeededNoise
+from minidiffusion.images.pixels import to_pixels
+from minidiffusion.pretrained.weights import find_weights
+from minidiffusion.evaluation.judge import Judge, JudgeConfig
 from minidiffusion.picturebook import captions
 from minidiffusion.picturebook.draw import render
 
@@ -50,7 +52,7 @@ from minidiffusion.viz.storyboard import Panel, storyboard
 
 model = TextToImage.load("picturebook")
 judge = load_model(find_weights("picturebook"), "judge", JudgeConfig, Judge)
-QUICK = How(steps=12)
+QUICK = SamplingSettings(steps=12)
 torch.set_grad_enabled(False)  # nothing is trained here
 
 # %% [markdown]

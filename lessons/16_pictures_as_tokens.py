@@ -11,7 +11,7 @@
 #
 # **Time** 75 minutes. **Article** section 6.1 (DALL·E Mini). **Needs** no GPU, no download; lessons 08, 12 and 14 help.
 # **Files** `minidiffusion/tokens/codebook.py`, and `seq2seq.py`, `sampling.py` beside it; `minidiffusion/latent/vq.py`,
-# `minidiffusion/imagine/with_tokens.py`.
+# `minidiffusion/pipelines/token_to_image.py`.
 
 # %%
 import math
@@ -26,19 +26,20 @@ from lessons.exercises.lesson_16 import check
 from minidiffusion import viz
 from minidiffusion.attention.scaled_dot_product import scaled_dot_product
 from minidiffusion.checkpoint import load_model
-from minidiffusion.imagine import TextToImage
-from minidiffusion.imagine.drawing import How, draw
-from minidiffusion.imagine.evaluate import obedience, read
+from minidiffusion.pipelines.text_to_image import TextToImage
+from minidiffusion.pipelines.settings import SamplingSettings
+from minidiffusion.pipelines.inpainting import draw
+from minidiffusion.evaluation.evaluate import obedience, read
 
 # %%
-from minidiffusion.imagine.metrics import psnr
-from minidiffusion.imagine.pipeline import to_pixels
-from minidiffusion.imagine.prompt import parse
-from minidiffusion.imagine.questions import draw_prompts, exam_rng
-from minidiffusion.imagine.weights import find_weights
-from minidiffusion.imagine.with_tokens import Writer, Writing, drafts_of
+from minidiffusion.images.pixels import psnr
+from minidiffusion.images.pixels import to_pixels
+from minidiffusion.prompt.parser import parse
+from minidiffusion.evaluation.questions import draw_prompts, exam_rng
+from minidiffusion.pretrained.weights import find_weights
+from minidiffusion.pipelines.token_to_image import TokenPipeline, TokenSamplingSettings, drafts_of
 from minidiffusion.latent.vq import perplexity, usage
-from minidiffusion.networks.judge import Judge, JudgeConfig
+from minidiffusion.evaluation.judge import Judge, JudgeConfig
 from minidiffusion.picturebook.captions import describe
 from minidiffusion.picturebook.draw import render
 from minidiffusion.picturebook.scene import ATTRIBUTES, random_scene
@@ -50,7 +51,7 @@ from minidiffusion.viz.attention import captioned
 # %%
 from minidiffusion.viz.tokens import place_maps, writing
 
-writer = Writer.load("picturebook")
+writer = TokenPipeline.load("picturebook")
 codebook, transformer = writer.codebook.requires_grad_(False), writer.transformer.requires_grad_(False)
 rng = np.random.default_rng(0)
 scenes = [random_scene(rng, "seen") for _ in range(300)]
@@ -449,7 +450,7 @@ def written(prompt, seed, s=1.5, p=0.95):
 
 # %%
 prompt = "a large red house on the left in a meadow by day, storybook illustration"
-*_, last = writer.tokens([prompt], [0], Writing(guidance=1.5))
+*_, last = writer.tokens([prompt], [0], TokenSamplingSettings(guidance=1.5))
 mine = written(prompt, 0)
 print(f"of 64 tokens, {(mine == last.ids).sum()} are the library's")
 viz.strip([writer.decode(mine)[0], writer.decode(last.ids)[0]], ["yours", "the library's"], side=1.4)
@@ -459,8 +460,8 @@ viz.strip([writer.decode(mine)[0], writer.decode(last.ids)[0]], ["yours", "the l
 # of the tail, with top-p, and hot (1.5). Which row is right but dull, which is wild?
 
 # %%
-hows = {"temperature 0.1": Writing(1.0, 0.1, top_p=1.0), "as learnt": Writing(1.0, top_p=1.0),
-        "top-p 0.95": Writing(1.0, top_p=0.95), "temperature 1.5": Writing(1.0, 1.5, top_p=1.0)}  # fmt: skip
+hows = {"temperature 0.1": TokenSamplingSettings(1.0, 0.1, top_p=1.0), "as learnt": TokenSamplingSettings(1.0, top_p=1.0),
+        "top-p 0.95": TokenSamplingSettings(1.0, top_p=0.95), "temperature 1.5": TokenSamplingSettings(1.0, 1.5, top_p=1.0)}  # fmt: skip
 rows = [list(writer.generate(prompt, range(3), how)) for how in hows.values()]
 viz.grid(rows, list(hows), [f"seed {i}" for i in range(3)], side=0.9)
 
@@ -485,9 +486,9 @@ def obeyed(pictures):
 
 rows, sayings = [], [each.text for each in prompts]
 for s in (0.0, 1.0, 1.5, 3.0, 8.0):
-    pictures = writer.generate(sayings, range(16), Writing(guidance=s))
+    pictures = writer.generate(sayings, range(16), TokenSamplingSettings(guidance=s))
     print(f"s = {s:g}: attributes found {obeyed(pictures)} %")
-    rows.append(list(writer.generate(prompt, range(3), Writing(guidance=s))))
+    rows.append(list(writer.generate(prompt, range(3), TokenSamplingSettings(guidance=s))))
 viz.grid(rows, ["s = 0", "s = 1", "s = 1.5", "s = 3", "s = 8"], [f"seed {i}" for i in range(3)], side=0.9)
 
 # %% [markdown]
@@ -508,7 +509,7 @@ viz.grid(rows, ["s = 0", "s = 1", "s = 1.5", "s = 3", "s = 8"], [f"seed {i}" for
 # section 3?
 
 # %%
-how = Writing(guidance=1.5)
+how = TokenSamplingSettings(guidance=1.5)
 steps = [*writer.tokens([prompt], [2], how)]
 chances = torch.cat([step.probability for step in steps])
 frames = []
@@ -530,7 +531,7 @@ writing(frames, -chances.log2())
 
 # %%
 page = Image.fromarray(to_pixels(pages[3:4])[0])
-rows, how = [], Writing(guidance=1.5)
+rows, how = [], TokenSamplingSettings(guidance=1.5)
 for given in (2, 4, 6):
     pictures = writer.generate(captions[3], range(2), how, begin=writer.first_rows(page, given)).clone()
     pictures[:, :, 8 * given - 1] = 1.0  # a line below what was given
@@ -554,7 +555,7 @@ captioned([[(eight[i], f"CLIP: {liking[i]:.2f}") for i in liking.argsort(descend
 
 # %%
 for n in (1, 4, 8):
-    pictures = writer.generate(sayings, range(16), Writing(1.0, 1.4, top_p=1.0, drafts=n))
+    pictures = writer.generate(sayings, range(16), TokenSamplingSettings(1.0, 1.4, top_p=1.0, drafts=n))
     print(f"the best of {n}: attributes found {obeyed(pictures)} %, {64 * n} tokens a picture")
 
 # %% [markdown]
@@ -577,7 +578,7 @@ with torch.inference_mode():
 begin = writer.decode(spoilt)
 going_on = writer.generate(captions[3], range(2), how, begin=spoilt[:, : place + 1])
 caption = parse(captions[3])
-anew = draw(model, caption, range(2), How(12), (64, 64), begin=model.encode(begin).expand(2, -1, -1, -1), strength=0.7)
+anew = draw(model, caption, range(2), SamplingSettings(12), (64, 64), begin=model.encode(begin).expand(2, -1, -1, -1), strength=0.7)
 
 # %%
 def patch_error(pictures):  # of the spoilt square, against the real page, as a share of black to white

@@ -10,7 +10,7 @@
 #
 # **Time** 50 minutes. **Article** sections 2.2 and 6.1. **Needs** no GPU, no download; the real weights if you have them.
 # Lessons 11, 12 and 13 help.
-# **Files** `minidiffusion/imagine/stable_diffusion.py`, and `compvis.py` beside it; `minidiffusion/networks/unet.py`.
+# **Files** `minidiffusion/pretrained/stable_diffusion.py`, and `compvis.py` beside it; `minidiffusion/networks/unet.py`.
 
 # %%
 import os
@@ -26,11 +26,12 @@ from lessons.exercises.lesson_17 import check
 from minidiffusion.attention.block import GEGLU, CrossAttentionBlock
 from minidiffusion.attention.multi_head import MultiHeadAttention
 from minidiffusion.clip.encoder import TextEncoder
-from minidiffusion.convolution import Downsample, GroupNorm
-from minidiffusion.imagine import TextToImage, compvis
+from minidiffusion.networks.convolution import Downsample, GroupNorm
+from minidiffusion.pipelines.text_to_image import TextToImage
+from minidiffusion.pretrained import compvis
 
 # %%
-from minidiffusion.imagine.stable_diffusion import SHAPES_1_5, build
+from minidiffusion.pretrained.stable_diffusion import SHAPES_1_5, build
 from minidiffusion.latent.vae import AutoencoderKL
 from minidiffusion.networks import unet as unet_module
 from minidiffusion.networks.unet import SpatialTransformer, UNet, UNetConfig

@@ -380,17 +380,17 @@ MUTANTS += [
     ),
     Mutant(
         "studio: what is kept goes through the autoencoder",
-        "minidiffusion/imagine/drawing.py",
+        "minidiffusion/pipelines/inpainting.py",
         "torch.where(unknown > 0, drawn, x)",
         "drawn",
-        "tests/imagine/test_actions.py::test_outside_the_mask_every_bit_is_kept_and_inside_there_is_something_new",
+        "tests/actions/test_actions.py::test_outside_the_mask_every_bit_is_kept_and_inside_there_is_something_new",
     ),
     Mutant(
         "studio: every picture of a grid forgets the same words",
-        "minidiffusion/imagine/drawing.py",
+        "minidiffusion/pipelines/inpainting.py",
         "each = [steer(prompt, seed, seen) for seed in seeds]",
         "each = [steer(prompt, seeds[0], seen) for seed in seeds]",
-        "tests/imagine/test_actions.py::test_each_picture_of_a_grid_is_what_its_seed_alone_would_have_made",
+        "tests/actions/test_actions.py::test_each_picture_of_a_grid_is_what_its_seed_alone_would_have_made",
     ),
     Mutant(
         "inpainting: the noise does not explain what is known",

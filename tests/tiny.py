@@ -6,7 +6,7 @@ import torch
 
 from minidiffusion.clip.encoder import CLIP, CLIPConfig
 from minidiffusion.clip.tokenizer import Tokenizer
-from minidiffusion.imagine.pipeline import TextToImage
+from minidiffusion.pipelines.text_to_image import TextToImage
 from minidiffusion.latent.vae import AutoencoderKL, VAEConfig
 from minidiffusion.networks.unet import UNet, UNetConfig
 

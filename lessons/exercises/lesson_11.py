@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from lessons.check import Exercise, Exercises
-from minidiffusion.convolution import ResnetBlock
+from minidiffusion.networks.convolution import ResnetBlock
 from minidiffusion.networks.embedding import sinusoidal_embedding
 
 

@@ -18,9 +18,9 @@ from typing import NamedTuple
 import PIL.Image
 
 from minidiffusion.checkpoint import make_folder, write_atomically
-from minidiffusion.clip.read_picture import read_picture
-from minidiffusion.imagine.grid import read_record, sheet_name, to_png, write_pictures
-from minidiffusion.imagine.record import Picture, Record, pixel_hash
+from minidiffusion.images.read_picture import read_picture
+from minidiffusion.images.png import read_record, sheet_name, to_png, write_pictures
+from minidiffusion.images.record import Picture, Record, pixel_hash
 
 BROUGHT = re.compile(r"brought-[0-9a-f]{12}\.png")
 

@@ -14,11 +14,11 @@ import numpy as np
 import PIL.Image
 from jaxtyping import Float
 
-from minidiffusion.imagine import Picture
-from minidiffusion.imagine.prompt import flags_help
+from minidiffusion.images.record import Picture
+from minidiffusion.prompt.parser import flags_help
 from minidiffusion.picturebook.captions import LEXICON
 
-from .history import Sheet
+from minidiffusion.app.history import Sheet
 
 EXAMPLES = (
     "a red house by the sea at night, watercolor",

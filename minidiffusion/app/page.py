@@ -7,9 +7,9 @@ from typing import Any
 
 import gradio as gr
 
-from . import html
-from .clicks import ROADS, Clicks, Shown, View
-from .upload import LARGEST
+from minidiffusion.app import html
+from minidiffusion.app.handlers import ROADS, Handlers, Shown, View
+from minidiffusion.app.upload import LARGEST
 
 CHANGES: list[tuple[str, str, dict[str, Any]]] = [
     ("Vary a little", "vary", {"strength": 0.35}),
@@ -31,7 +31,7 @@ OWN_WORDS = "as the picture's prompt says"
 BRING = '<label class="bring">Bring a picture<input type="file" accept="image/*"></label>'
 
 
-def build(clicks: Clicks) -> gr.Blocks:
+def build(clicks: Handlers) -> gr.Blocks:
     with gr.Blocks(title="minidiffusion studio", analytics_enabled=False, fill_width=True) as page:
         parts: dict[str, Any] = {"view": gr.State(View()), "to_blend": gr.State(())}
 

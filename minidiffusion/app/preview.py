@@ -16,9 +16,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from minidiffusion.diffusion.sampler import Step
-from minidiffusion.imagine import TextToImage
-from minidiffusion.imagine.pipeline import to_pixels
-from minidiffusion.imagine.with_tokens import Writer
+from minidiffusion.pipelines.text_to_image import TextToImage
+from minidiffusion.images.pixels import to_pixels
+from minidiffusion.pipelines.token_to_image import TokenPipeline
 from minidiffusion.tokens.sampling import Token
 
 PAUSE = 0.1
@@ -51,7 +51,7 @@ def guessed(model: TextToImage, step: Step) -> Float[Tensor, "b 3 H W"]:
 
 
 @torch.inference_mode()
-def written(writer: Writer, token: Token) -> Float[Tensor, "b 3 H W"]:
+def written(writer: TokenPipeline, token: Token) -> Float[Tensor, "b 3 H W"]:
     r"""The patches whose tokens are written; the places of the others are grey."""
     n, places = token.ids.shape[1], writer.rows**2
     ids = rearrange(F.pad(token.ids, (0, places - n)), "b (h w) -> b h w", h=writer.rows)

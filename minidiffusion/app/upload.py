@@ -10,9 +10,9 @@ import struct
 import PIL.Image
 import PIL.ImageOps
 
-from minidiffusion.clip.read_picture import decode
-from minidiffusion.imagine import TextToImage
-from minidiffusion.imagine.drawing import size_of
+from minidiffusion.images.read_picture import decode
+from minidiffusion.pipelines.text_to_image import TextToImage
+from minidiffusion.pipelines.inpainting import size_of
 
 LARGEST = 1024
 START = "data:image/png;base64,"

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .multi_head import MultiHeadAttention
+from minidiffusion.attention.multi_head import MultiHeadAttention
 
 
 class GEGLU(nn.Module):

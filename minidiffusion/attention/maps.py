@@ -18,7 +18,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .multi_head import MultiHeadAttention
+from minidiffusion.attention.multi_head import MultiHeadAttention
 
 Maps = dict[str, Tensor]
 r"""The name of each attention layer in its network -> `b h m n`, every row of it a distribution."""

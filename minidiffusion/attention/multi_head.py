@@ -10,7 +10,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .scaled_dot_product import attention_weights, scaled_dot_product
+from minidiffusion.attention.scaled_dot_product import attention_weights, scaled_dot_product
 
 
 class MultiHeadAttention(nn.Module):

@@ -18,8 +18,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from kernels.attention import attention as scaled_dot_product
-from kernels.attention import attention_weights
+from minidiffusion_kernels.attention import attention as scaled_dot_product
+from minidiffusion_kernels.attention import attention_weights
 
 __all__ = ["attention_weights", "dot_product", "gaussian", "scaled", "scaled_dot_product", "similarity_attention"]
 

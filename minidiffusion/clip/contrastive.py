@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from .encoder import CLIP
+from minidiffusion.clip.encoder import CLIP
 
 MAX_LOGIT_SCALE = math.log(100)
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from minidiffusion.attention.block import SelfAttentionBlock
 
-from .resnet import ModifiedResNet
+from minidiffusion.clip.resnet import ModifiedResNet
 
 
 @dataclass(frozen=True)
@@ -150,6 +150,6 @@ class CLIP(nn.Module):
 
         Raises CheckpointError, with one sentence.
         """
-        from .pretrained import load_clip
+        from minidiffusion.pretrained.clip import load_clip
 
         return load_clip(path)

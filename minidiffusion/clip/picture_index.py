@@ -19,8 +19,8 @@ from torch import Tensor
 from minidiffusion.checkpoint import CheckpointError, make_folder, read_json, read_tensors, write_atomically
 from minidiffusion.data.folder import find_pictures
 
-from .pretrained import Pretrained
-from .read_picture import read_picture
+from minidiffusion.pretrained.clip import Pretrained
+from minidiffusion.images.read_picture import read_picture
 
 FOLDER = ".minidiffusion-index"
 

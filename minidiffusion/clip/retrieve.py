@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from .encoder import CLIP
-from .tokenizer import Tokenizer
+from minidiffusion.clip.encoder import CLIP
+from minidiffusion.clip.tokenizer import Tokenizer
 
 TEMPLATES = ("a photo of a {}.", "a picture of a {}.", "a drawing of a {}.")
 

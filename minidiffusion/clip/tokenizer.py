@@ -33,7 +33,7 @@ from torch import Tensor
 
 from minidiffusion.checkpoint import CheckpointError, write_atomically
 
-from .vocabulary import mend, openai_merges
+from minidiffusion.clip.vocabulary import mend, openai_merges
 
 END_OF_WORD = "</w>"
 SPECIALS = ("<|startoftext|>", "<|endoftext|>")

@@ -17,9 +17,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.special import log_ndtr
 
-from . import forward
-from .prediction import Prediction
-from .schedule import Schedule
+from minidiffusion.diffusion import forward
+from minidiffusion.diffusion.prediction import Prediction
+from minidiffusion.diffusion.schedule import Schedule
 
 Denoise = Callable[[Tensor, Tensor], Prediction]
 Decoder = Callable[[Tensor, Tensor, Tensor], Tensor]

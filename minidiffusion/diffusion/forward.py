@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from .schedule import Schedule
+from minidiffusion.diffusion.schedule import Schedule
 
 
 def at(table: Float[Tensor, "T1"], t: Int[Tensor, "b"], x: Float[Tensor, "b *rest"]) -> Float[Tensor, "b *ones"]:

@@ -15,8 +15,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .prediction import Prediction
-from .schedule import Schedule
+from minidiffusion.diffusion.prediction import Prediction
+from minidiffusion.diffusion.schedule import Schedule
 
 
 def combine(u: Prediction, c: Prediction, scale: float) -> Prediction:

@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .prediction import Prediction
-from .schedule import Schedule
+from minidiffusion.diffusion.prediction import Prediction
+from minidiffusion.diffusion.schedule import Schedule
 
 Denoise = Callable[[Tensor, Tensor], Prediction]
 

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from jaxtyping import Float
 from torch import Tensor
 
-from .forward import posterior, standard_normal_like, transition
-from .prediction import Prediction
-from .sampler import Denoise, Noise, Step
-from .schedule import Schedule, Times
+from minidiffusion.diffusion.forward import posterior, standard_normal_like, transition
+from minidiffusion.diffusion.prediction import Prediction
+from minidiffusion.diffusion.sampler import Denoise, Noise, Step
+from minidiffusion.diffusion.schedule import Schedule, Times
 
 
 def inpaint(
@@ -45,7 +45,7 @@ def inpaint(
         yield Step(i, int(times.t[i + 1]), x, x0_hat)
 
 
-def knowing(
+def with_known_region(
     denoise: Denoise, schedule: Schedule, known: Float[Tensor, "b *rest"], mask: Float[Tensor, "*shape"]
 ) -> Denoise:
     r"""The same denoiser, but where `mask` is 0 it answers x_0 = known, and the noise that explains x_t with it.

@@ -14,12 +14,12 @@ import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
-from . import bound, forward
-from .prediction import KINDS, target, to_prediction
-from .schedule import Schedule
+from minidiffusion.diffusion import bound, forward
+from minidiffusion.diffusion.prediction import KINDS, target, to_prediction
+from minidiffusion.diffusion.schedule import Schedule
 
 Weighting = Literal["simple", "snr", "min_snr", "vlb"]
-Times = Literal["uniform", "noisier"]
+TimestepSampling = Literal["uniform", "noisier"]
 
 
 def draw_times(name: str, n: int, T: int, generator: torch.Generator) -> Int[Tensor, "n"]:

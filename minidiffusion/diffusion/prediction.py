@@ -20,11 +20,11 @@ from typing import Literal, NamedTuple, get_args
 
 from torch import Tensor
 
-from .forward import at
-from .schedule import Schedule
+from minidiffusion.diffusion.forward import at
+from minidiffusion.diffusion.schedule import Schedule
 
-Kind = Literal["eps", "x0", "v", "score", "velocity"]
-KINDS: tuple[str, ...] = get_args(Kind)
+PredictionType = Literal["eps", "x0", "v", "score", "velocity"]
+KINDS: tuple[str, ...] = get_args(PredictionType)
 
 
 class Prediction(NamedTuple):

@@ -21,9 +21,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .forward import choose_variance, posterior, standard_normal_like, transition
-from .prediction import Prediction
-from .schedule import Times
+from minidiffusion.diffusion.forward import choose_variance, posterior, standard_normal_like, transition
+from minidiffusion.diffusion.prediction import Prediction
+from minidiffusion.diffusion.schedule import Times
 
 Denoise = Callable[[Tensor, Tensor], Prediction]
 Noise = Callable[[Tensor], Tensor]

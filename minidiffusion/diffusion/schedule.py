@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
-Name = Literal["linear", "scaled_linear", "cosine", "sigmoid", "flow", "karras"]
+ScheduleName = Literal["linear", "scaled_linear", "cosine", "sigmoid", "flow", "karras"]
 
 
 class Times(NamedTuple):

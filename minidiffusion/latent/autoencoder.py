@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .vae import DiagonalGaussian
+from minidiffusion.latent.vae import DiagonalGaussian
 
 
 def perceptron(*widths: int) -> nn.Sequential:

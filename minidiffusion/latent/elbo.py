@@ -18,8 +18,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .autoencoder import VariationalAutoencoder
-from .vae import DiagonalGaussian
+from minidiffusion.latent.autoencoder import VariationalAutoencoder
+from minidiffusion.latent.vae import DiagonalGaussian
 
 
 def gaussian_log_likelihood(

@@ -18,9 +18,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from minidiffusion.attention.multi_head import MultiHeadAttention
-from minidiffusion.convolution import Downsample, GroupNorm, ResnetBlock, Upsample
+from minidiffusion.networks.convolution import Downsample, GroupNorm, ResnetBlock, Upsample
 
-from .linear import principal_components, start_from
+from minidiffusion.latent.linear import principal_components, start_from
 
 EPS = 1e-6  # of every GroupNorm in Stable Diffusion's VAE; the U-Net's residual blocks use 1e-5
 

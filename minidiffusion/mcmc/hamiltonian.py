@@ -16,17 +16,8 @@ from torch import Tensor
 
 from minidiffusion.diffusion.forward import standard_normal_like
 
-from .metropolis import (
-    State,
-    accept,
-    accept_probability,
-    chains,
-    check_positive,
-    choose,
-    log_prob_at_start,
-    sum_of_state,
-)
-from .target import Target, log_prob, score
+from minidiffusion.mcmc.metropolis import State, accept, accept_probability, chains, check_positive, choose, log_prob_at_start, sum_of_state
+from minidiffusion.mcmc.target import Target, log_prob, score
 
 DIVERGENT = 1000.0  # no trajectory that resembles the true one is ever that far off in energy
 

@@ -17,18 +17,9 @@ from torch import Generator, Tensor
 
 from minidiffusion.diffusion.forward import standard_normal_like
 
-from .hamiltonian import DualAveraging
-from .metropolis import (
-    State,
-    accept,
-    accept_probability,
-    chains,
-    check_positive,
-    choose,
-    log_prob_at_start,
-    sum_of_state,
-)
-from .target import Scored, Target, log_prob, score
+from minidiffusion.mcmc.hamiltonian import DualAveraging
+from minidiffusion.mcmc.metropolis import State, accept, accept_probability, chains, check_positive, choose, log_prob_at_start, sum_of_state
+from minidiffusion.mcmc.target import Scored, Target, log_prob, score
 
 
 def move(x: Tensor, slope: Tensor, step: float, generator: Generator | None = None) -> Tensor:

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from minidiffusion.diffusion.forward import standard_normal_like
 
-from .target import Target, log_prob
+from minidiffusion.mcmc.target import Target, log_prob
 
 
 class State(NamedTuple):

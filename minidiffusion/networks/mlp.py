@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .embedding import TimestepEmbedding, sinusoidal_embedding
+from minidiffusion.networks.embedding import TimestepEmbedding, sinusoidal_embedding
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from minidiffusion.convolution import GroupNorm, ResnetBlock
+from minidiffusion.networks.convolution import GroupNorm, ResnetBlock
 
-from .embedding import TimestepEmbedding, sinusoidal_embedding
+from minidiffusion.networks.embedding import TimestepEmbedding, sinusoidal_embedding
 
 
 @dataclass(frozen=True)

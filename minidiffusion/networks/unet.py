@@ -17,9 +17,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from minidiffusion.attention.block import CrossAttentionBlock
-from minidiffusion.convolution import Downsample, GroupNorm, ResnetBlock, Upsample
+from minidiffusion.networks.convolution import Downsample, GroupNorm, ResnetBlock, Upsample
 
-from .embedding import TimestepEmbedding, sinusoidal_embedding
+from minidiffusion.networks.embedding import TimestepEmbedding, sinusoidal_embedding
 
 
 @dataclass(frozen=True)

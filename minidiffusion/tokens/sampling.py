@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from .seq2seq import Seq2Seq
+from minidiffusion.tokens.seq2seq import Seq2Seq
 
 
 class Token(NamedTuple):

@@ -23,7 +23,7 @@ from minidiffusion.clip.encoder import CLIP, CLIPConfig
 from minidiffusion.clip.tokenizer import Tokenizer
 from minidiffusion.data.captioned import CaptionedPictures
 
-from .loop import Recipe
+from minidiffusion.training.loop import Recipe
 
 
 @dataclass(frozen=True)

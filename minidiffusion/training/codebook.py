@@ -26,9 +26,9 @@ from minidiffusion.data.captioned import CaptionedPictures
 from minidiffusion.latent.vq import perplexity, usage
 from minidiffusion.tokens.codebook import PictureTokenizer, PictureTokenizerConfig
 
-from .judge import shuffle_channels
-from .loop import Recipe
-from .sheet import picture_sheet
+from minidiffusion.training.judge import shuffle_channels
+from minidiffusion.training.loop import Recipe
+from minidiffusion.images.grid import picture_sheet
 
 
 @dataclass(frozen=True)

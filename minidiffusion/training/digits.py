@@ -19,13 +19,13 @@ from minidiffusion.checkpoint import check_hashes, file_hash, load_config, load_
 from minidiffusion.data.digits import GREYS
 from minidiffusion.diffusion import objective
 from minidiffusion.diffusion.bound import discretised
-from minidiffusion.diffusion.prediction import Kind, Prediction, denoiser
+from minidiffusion.diffusion.prediction import PredictionType, Prediction, denoiser
 from minidiffusion.diffusion.sampler import heun
-from minidiffusion.diffusion.schedule import Name, Schedule, make_schedule
+from minidiffusion.diffusion.schedule import ScheduleName, Schedule, make_schedule
 from minidiffusion.networks.resnet import ResNet, ResNetConfig
 
-from .loop import Recipe
-from .sheet import picture_sheet
+from minidiffusion.training.loop import Recipe
+from minidiffusion.images.grid import picture_sheet
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class DigitsTraining:
         steps=3500, batch=64, lr=6e-3, warmup=100, weight_decay=0.0, ema=0.998, log_every=100, sheet_every=3500
     )
     model: ResNetConfig = ResNetConfig()
-    schedule: Name = "sigmoid"
+    schedule: ScheduleName = "sigmoid"
     T: int = 100
-    prediction: Kind = "v"
+    prediction: PredictionType = "v"
     share: float = 0.1
     """What the variational bound counts beside the simple loss (`objective.hybrid`)."""
 
@@ -51,9 +51,9 @@ FILES = ("digits.json", "digits.safetensors")
 class Index:
     r"""model.json: which noise the network was trained against, and the hashes of its files."""
 
-    schedule: Name
+    schedule: ScheduleName
     T: int
-    prediction: Kind
+    prediction: PredictionType
     sha256: dict[str, str]
 
 

@@ -14,11 +14,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from minidiffusion.checkpoint import save_model
-from minidiffusion.networks.judge import IGNORED, Judge, JudgeConfig, judge_loss
+from minidiffusion.evaluation.judge import IGNORED, Judge, JudgeConfig, judge_loss
 from minidiffusion.picturebook.dataset import PictureBook
 from minidiffusion.picturebook.scene import ATTRIBUTES
 
-from .loop import Recipe
+from minidiffusion.training.loop import Recipe
 
 
 @dataclass(frozen=True)

@@ -11,15 +11,15 @@ from torch import Tensor
 
 from minidiffusion.data.captioned import CaptionedPictures
 
-from .clip import CLIPTask, CLIPTraining
-from .codebook import CodebookTask, CodebookTraining
-from .digits import DigitsTask, DigitsTraining
-from .judge import JudgeTask, JudgeTraining
-from .loop import run_with_progress, train
-from .tokens import TokensTask, TokensTraining
-from .unet import UNetTask, UNetTraining
-from .upscaler import UpscalerTask, UpscalerTraining
-from .vae import VAETask, VAETraining
+from minidiffusion.training.clip import CLIPTask, CLIPTraining
+from minidiffusion.training.codebook import CodebookTask, CodebookTraining
+from minidiffusion.training.digits import DigitsTask, DigitsTraining
+from minidiffusion.training.judge import JudgeTask, JudgeTraining
+from minidiffusion.training.loop import run_with_progress, train
+from minidiffusion.training.tokens import TokensTask, TokensTraining
+from minidiffusion.training.unet import UNetTask, UNetTraining
+from minidiffusion.training.upscaler import UpscalerTask, UpscalerTraining
+from minidiffusion.training.vae import VAETask, VAETraining
 
 Training = (
     VAETraining

@@ -27,8 +27,8 @@ from minidiffusion.tokens.codebook import PictureTokenizer, PictureTokenizerConf
 from minidiffusion.tokens.sampling import write
 from minidiffusion.tokens.seq2seq import Seq2Seq, Seq2SeqConfig
 
-from .loop import Recipe, training_device
-from .sheet import picture_sheet
+from minidiffusion.training.loop import Recipe, training_device
+from minidiffusion.images.grid import picture_sheet
 
 
 @dataclass(frozen=True)

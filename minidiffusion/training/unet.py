@@ -25,16 +25,16 @@ from minidiffusion.clip.tokenizer import Tokenizer
 from minidiffusion.data.captioned import CaptionedPictures
 from minidiffusion.diffusion import objective
 from minidiffusion.diffusion.guidance import classifier_free
-from minidiffusion.diffusion.prediction import Kind, denoiser
+from minidiffusion.diffusion.prediction import PredictionType, denoiser
 from minidiffusion.diffusion.sampler import dpm_solver_pp
-from minidiffusion.diffusion.schedule import Name, make_schedule
-from minidiffusion.imagine.weights import write_index
+from minidiffusion.diffusion.schedule import ScheduleName, make_schedule
+from minidiffusion.pretrained.weights import write_index
 from minidiffusion.latent.vae import AutoencoderKL, VAEConfig
 from minidiffusion.networks.unet import UNet, UNetConfig
 from minidiffusion.picturebook.dataset import PictureBook
 
-from .loop import Recipe, training_device
-from .sheet import picture_sheet
+from minidiffusion.training.loop import Recipe, training_device
+from minidiffusion.images.grid import picture_sheet
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,9 @@ class UNetTraining:
         log_every=100,
     )
     model: UNetConfig = UNetConfig()
-    schedule: Name = "cosine"
+    schedule: ScheduleName = "cosine"
     T: int = 1000
-    prediction: Kind = "v"
+    prediction: PredictionType = "v"
     weighting: objective.Weighting = "simple"
     times: objective.Times = "noisier"
     caption_dropout: float = 0.1

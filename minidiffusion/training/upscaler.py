@@ -19,8 +19,8 @@ from minidiffusion.latent.vae import AutoencoderKL, VAEConfig
 from minidiffusion.networks.upscaler import Upscaler, UpscalerConfig
 from minidiffusion.picturebook.dataset import PictureBook
 
-from .loop import Recipe, training_device
-from .sheet import picture_sheet
+from minidiffusion.training.loop import Recipe, training_device
+from minidiffusion.images.grid import picture_sheet
 
 
 @dataclass(frozen=True)

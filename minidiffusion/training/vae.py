@@ -18,8 +18,8 @@ from minidiffusion.checkpoint import save_model
 from minidiffusion.data.captioned import CaptionedPictures
 from minidiffusion.latent.vae import AutoencoderKL, VAEConfig
 
-from .loop import Recipe
-from .sheet import picture_sheet
+from minidiffusion.training.loop import Recipe
+from minidiffusion.images.grid import picture_sheet
 
 
 @dataclass(frozen=True)

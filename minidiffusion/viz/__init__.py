@@ -4,12 +4,12 @@ Every function returns a matplotlib Figure that pyplot has already forgotten: a 
 the cell, and nothing piles up in memory. Colour-blind eyes tell the colours apart as well (Okabe & Ito 2008, viridis).
 """
 
-from .base import pixels
-from .mcmc import chains
-from .pictures import compare, grid, prompt_path, strip
-from .plots import arrows, budget, destruction, hills, lines, panels, scatter
-from .samplers import orders, ways
-from .source import show_source
+from minidiffusion.viz.base import pixels
+from minidiffusion.viz.mcmc import chains
+from minidiffusion.viz.pictures import compare, grid, prompt_path, strip
+from minidiffusion.viz.plots import arrows, budget, destruction, hills, lines, panels, scatter
+from minidiffusion.viz.samplers import orders, ways
+from minidiffusion.viz.source import show_source
 
 __all__ = [
     "arrows",

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from .base import Image, bare, done, pixels
+from minidiffusion.viz.base import Image, bare, done, pixels
 
 Captioned = tuple[Image, str]
 

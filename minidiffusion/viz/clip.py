@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from .attention import Captioned
-from .base import BLUE, VERMILION, Image, bare, done, pixels
+from minidiffusion.viz.attention import Captioned
+from minidiffusion.viz.base import BLUE, VERMILION, Image, bare, done, pixels
 
 
 def similarity(cosines: Mapping[str, Tensor], images: Sequence[Image], sentences: Sequence[str]) -> Figure:

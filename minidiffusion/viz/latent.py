@@ -10,7 +10,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from .base import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, Image, bare, curves, done, pixels
+from minidiffusion.viz.base import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, Image, bare, curves, done, pixels
 
 
 def codes(panels: Mapping[str, Tensor], labels: Tensor) -> Figure:

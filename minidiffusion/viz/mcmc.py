@@ -7,7 +7,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from .base import BLUE, VERMILION, done
+from minidiffusion.viz.base import BLUE, VERMILION, done
 
 
 def chains(

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from torch import Tensor
 
-from .base import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, bare, done, pixels
+from minidiffusion.viz.base import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, bare, done, pixels
 
 STYLES = ((VERMILION, "X", "-"), (BLUE, "o", "-"), (GREEN, "s", "--"), (ORANGE, "^", ":"), (PURPLE, "D", "-."))
 NOBODY, OWN, STRANGE = range(3)

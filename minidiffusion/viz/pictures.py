@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from .base import BLUE, Image, bare, done, pixels
+from minidiffusion.viz.base import BLUE, Image, bare, done, pixels
 
 
 def strip(images: Sequence[Image], titles: Sequence[str] = (), side: float = 1.5) -> Figure:

@@ -8,7 +8,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from .base import BLUE, ORANGE, SKY, VERMILION, Image, bare, curves, done, pixels
+from minidiffusion.viz.base import BLUE, ORANGE, SKY, VERMILION, Image, bare, curves, done, pixels
 
 
 def lines(x: np.ndarray | Tensor, ys: Mapping[str, np.ndarray | Tensor], title: str, xlabel: str = "t") -> Figure:

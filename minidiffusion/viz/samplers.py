@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from .base import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, done
+from minidiffusion.viz.base import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, done
 
 LIMIT = 2.3  # of the places x that are shown
 STYLES = {  # each sampler has one colour and one marker, in every figure

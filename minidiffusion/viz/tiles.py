@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from .base import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, bare, done
+from minidiffusion.viz.base import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, bare, done
 
 IDLE, GAP, THICK = "#E4E4E4", 2, 8  # memory that is not touched; distances in the drawing, in rows
 State = tuple[Tensor, Tensor, Tensor]  # peak `m`, total `m`, weighted `m d`

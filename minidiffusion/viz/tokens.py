@@ -11,7 +11,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from .base import Image, bare, done, pixels
+from minidiffusion.viz.base import Image, bare, done, pixels
 
 HEAT = "cividis"  # dark is cheap, light is dear
 

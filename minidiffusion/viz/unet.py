@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from torch import Tensor, nn
 
-from .base import BLUE, GREEN, ORANGE, VERMILION, done
+from minidiffusion.viz.base import BLUE, GREEN, ORANGE, VERMILION, done
 
 STOP = re.compile(r"(conv_in|conv_out|(down_blocks\.\d|mid_block|up_blocks\.\d)\.(?P<part>[a-z]+)\.\d)$")
 GREY = "#999999"

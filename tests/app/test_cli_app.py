@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from minidiffusion import cli
+from minidiffusion.cli import main as cli
 
 
 @pytest.mark.parametrize("port", ["-1", "65536"])
@@ -23,6 +23,6 @@ def test_a_port_that_is_taken_is_named(capsys):
 
 def test_without_gradio_it_says_how_to_get_it(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "gradio", None)  # as if it were not installed
-    monkeypatch.delitem(sys.modules, "minidiffusion.app.serve", raising=False)
+    monkeypatch.delitem(sys.modules, "minidiffusion.app.server", raising=False)
     assert cli.main(["app", "--port", "0"]) == 2
     assert capsys.readouterr().err == 'minidiffusion: The studio needs Gradio: pip install "minidiffusion[app]".\n'

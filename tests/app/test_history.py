@@ -4,8 +4,8 @@ import PIL.Image
 import pytest
 
 from minidiffusion.app.history import History
-from minidiffusion.imagine import Picture, Record
-from minidiffusion.imagine.grid import write_pictures
+from minidiffusion.images.record import Picture, Record
+from minidiffusion.images.png import write_pictures
 
 
 def drawn(prompt: str, n: int = 2) -> list[Picture]:

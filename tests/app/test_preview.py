@@ -6,13 +6,13 @@ import torch
 
 from minidiffusion.app.preview import guessed, previews, written
 from minidiffusion.diffusion.sampler import Step
-from minidiffusion.imagine import TextToImage
+from minidiffusion.pipelines.text_to_image import TextToImage
 from minidiffusion.latent.vae import AutoencoderKL, VAEConfig
 from minidiffusion.picturebook.draw import render
 from minidiffusion.picturebook.scene import random_scene
 from minidiffusion.tokens.sampling import Token
 from tests.tiny import tiny_model
-from tests.tiny_writer import tiny_writer
+from tests.tiny_tokens import tiny_token_pipeline
 
 
 def of(z: torch.Tensor) -> Step:
@@ -43,7 +43,7 @@ def test_with_the_weights_that_are_shipped_it_shows_the_picture():
 
 @pytest.mark.parametrize("n", [1, 6, 16])
 def test_what_is_written_is_shown_patch_by_patch_and_the_rest_is_grey(n):
-    writer = tiny_writer()
+    writer = tiny_token_pipeline()
     ids = torch.randint(32, (2, 16), generator=torch.Generator().manual_seed(0))
     shown = written(writer, Token(n - 1, ids[:, :n], torch.ones(2)))
     book, kernel, bias = writer.codebook.quantizer.embedding.weight, *writer.codebook.synthesis.parameters()

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from minidiffusion.imagine import Record
-from minidiffusion.imagine.grid import read_record
+from minidiffusion.images.record import Record
+from minidiffusion.images.png import read_record
 from tests.app.studio import PATIENCE, Studio, running
 from tests.tiny import tiny_weights
 

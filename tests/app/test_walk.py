@@ -8,7 +8,7 @@ import pytest
 
 from tests.app.studio import PATIENCE, running
 from tests.tiny import tiny_weights
-from tests.tiny_writer import save_writer, tiny_writer
+from tests.tiny_tokens import save_token_pipeline, tiny_token_pipeline
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs the extra dev")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -18,7 +18,7 @@ ALONE = ["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 def test_everything_can_be_clicked_and_is_there_after_a_restart(tmp_path):
-    weights = save_writer(tiny_weights(tmp_path / "weights"), tiny_writer())
+    weights = save_token_pipeline(tiny_weights(tmp_path / "weights"), tiny_token_pipeline())
     notes, folder = tmp_path / "notes", tmp_path / "pictures"
     PIL.Image.new("RGB", (90, 60), "teal").save(tmp_path / "mine.jpg")
     (tmp_path / "bad.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>")

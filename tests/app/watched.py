@@ -7,7 +7,7 @@ import os
 import sys
 
 from lessons.offline import CONNECTIONS, LOOK_UPS
-from minidiffusion.cli import main
+from minidiffusion.cli.main import main
 
 WRITES = {"os.mkdir", "os.rename", "os.remove", "os.symlink", "os.link"}
 

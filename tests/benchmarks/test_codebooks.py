@@ -7,8 +7,8 @@ import pytest
 from benchmarks import codebooks
 from benchmarks.harness import read_csv
 from minidiffusion.checkpoint import load_model
-from minidiffusion.imagine.weights import find_weights
-from minidiffusion.networks.judge import Judge, JudgeConfig
+from minidiffusion.pretrained.weights import find_weights
+from minidiffusion.evaluation.judge import Judge, JudgeConfig
 from minidiffusion.tokens.codebook import PictureTokenizerConfig
 from minidiffusion.training.codebook import CodebookTraining
 

@@ -6,17 +6,17 @@ import torch
 from benchmarks import roads
 from benchmarks.harness import read_csv
 from minidiffusion.checkpoint import load_model, save_model
-from minidiffusion.imagine import TextToImage
-from minidiffusion.imagine.weights import find_weights
-from minidiffusion.networks.judge import Judge, JudgeConfig
+from minidiffusion.pipelines.text_to_image import TextToImage
+from minidiffusion.pretrained.weights import find_weights
+from minidiffusion.evaluation.judge import Judge, JudgeConfig
 from minidiffusion.picturebook.scene import ATTRIBUTES
 from tests.tiny import tiny_model
-from tests.tiny_writer import save_writer, tiny_writer
+from tests.tiny_tokens import save_token_pipeline, tiny_token_pipeline
 
 
 @pytest.fixture(scope="module")
 def models():
-    writer, model = tiny_writer(size=64), tiny_model()
+    writer, model = tiny_token_pipeline(size=64), tiny_model()
     return TextToImage(writer.tokenizer, writer.clip, model.unet, model.vae, T=50), writer
 
 
@@ -64,7 +64,7 @@ def test_it_runs_on_any_two_folders_and_leaves_rows_and_a_plot(models, tmp_path,
     config = JudgeConfig({name: len(values) for name, values in ATTRIBUTES.items()}, (8, 8, 8), 32)
     save_model(tmp_path / "a", "judge", Judge(config), config)
     (tmp_path / "b").mkdir()
-    save_writer(tmp_path / "b", writer)
+    save_token_pipeline(tmp_path / "b", writer)
     monkeypatch.setattr(roads, "STEPS", (1, 3))
     monkeypatch.setattr(roads, "DRAFTS", (1, 2))
     folders = ("--diffusion", str(tmp_path / "a"), "--tokens", str(tmp_path / "b"))

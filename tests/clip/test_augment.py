@@ -9,8 +9,8 @@ import torch
 
 from minidiffusion.checkpoint import load_model
 from minidiffusion.clip.augment import crop, mirror, swap_sides
-from minidiffusion.imagine.weights import find_weights
-from minidiffusion.networks.judge import Judge, JudgeConfig
+from minidiffusion.pretrained.weights import find_weights
+from minidiffusion.evaluation.judge import Judge, JudgeConfig
 from minidiffusion.picturebook.captions import LANGUAGES, caption, describe
 from minidiffusion.picturebook.dataset import PictureBook
 from minidiffusion.picturebook.scene import ATTRIBUTES

@@ -9,10 +9,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from minidiffusion.clip.pretrained import load
+from minidiffusion.pretrained.clip import load
 from minidiffusion.clip.retrieve import class_embeddings, recall
-from minidiffusion.imagine.questions import exam_rng, renders
-from minidiffusion.imagine.weights import find_weights
+from minidiffusion.evaluation.questions import exam_rng, renders
+from minidiffusion.pretrained.weights import find_weights
 from minidiffusion.picturebook.captions import LANGUAGES, LEXICON, describe
 from minidiffusion.picturebook.scene import ATTRIBUTES, random_scene
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from minidiffusion.diffusion import ideal
-from minidiffusion.diffusion.inpaint import inpaint, knowing
+from minidiffusion.diffusion.inpaint import inpaint, with_known_region
 from minidiffusion.diffusion.sampler import SAMPLERS
 from minidiffusion.diffusion.schedule import make_schedule
 
@@ -41,7 +41,7 @@ def test_a_denoiser_that_knows_a_part_ends_there_with_any_sampler(sampler):
         return torch.randn(x.shape, generator=generator, dtype=x.dtype)
 
     known = torch.tensor([[1.0, 99.0]], dtype=torch.float64).expand(n, 2)  # what is to be drawn is not looked at
-    certain = knowing(denoise, schedule, known, torch.tensor([0.0, 1.0], dtype=torch.float64))
+    certain = with_known_region(denoise, schedule, known, torch.tensor([0.0, 1.0], dtype=torch.float64))
     *_, last = SAMPLERS[sampler](certain, noise(known), schedule.times(40, dtype=torch.float64), noise=noise)
     torch.testing.assert_close(last.x[:, 0], known[:, 0], rtol=0, atol=1e-12)
     assert 0.1 < last.x[:, 1].mean() < 0.9  # drawn toward what is known, as a mean of 0.8 would be, but not all the way
@@ -54,6 +54,6 @@ def test_a_mask_of_ones_changes_nothing():
     )
     x, t = torch.ones(3, 2, dtype=torch.float64), torch.tensor(50)
     for got, expected in zip(
-        knowing(denoise, schedule, 5 * x, torch.ones(2).double())(x, t), denoise(x, t), strict=True
+        with_known_region(denoise, schedule, 5 * x, torch.ones(2).double())(x, t), denoise(x, t), strict=True
     ):
         assert got is expected or torch.equal(got, expected)

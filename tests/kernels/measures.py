@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from kernels.attention import attention_weights
+from minidiffusion_kernels.attention import attention_weights
 
 FACTOR = {torch.float32: 2.5, torch.float16: 1.0, torch.bfloat16: 1.0}
 CAP = {torch.float32: 5e-7, torch.float16: 5e-4, torch.bfloat16: 4e-3}

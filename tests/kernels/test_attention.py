@@ -12,11 +12,11 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 pytest.importorskip("triton")
 
-from kernels import backend
-from kernels.attention import attention, configs, op
-from kernels.attention.backward import backward
-from kernels.attention.forward import forward, forward_kernel
-from kernels.operators import Operators
+from minidiffusion_kernels import backend
+from minidiffusion_kernels.attention import attention, configs, op
+from minidiffusion_kernels.attention.backward import backward
+from minidiffusion_kernels.attention.forward import forward, forward_kernel
+from minidiffusion_kernels.operators import Operators
 from tests.kernels.measures import error, guarded, hold_to, without_cancellation
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -100,7 +100,7 @@ def test_as_near_to_float64_as_pytorch(case):
     qkv, do = inputs(m, n, d, dtype, layout, b=2 if m * n < 4000 else 1)
     assert [x.stride() for x in qkv] == [x.stride() for x in layout(torch.Generator(), len(qkv[0]), 2, m, n, d)]
     if DEVICE == "cpu":
-        from kernels.traffic import traffic
+        from minidiffusion_kernels.traffic import traffic
 
         with traffic() as moved:
             ours = run(qkv, do, "triton", causal)
@@ -253,7 +253,7 @@ def test_a_stride_of_zero_and_rows_that_are_not_contiguous():
 @interpreted
 def test_every_tile_of_keys_is_read_once_a_tile_of_queries():
     r"""q once, o once, k and v once for each of ceil(m / 32) tiles of queries; causal, only as far as the diagonal."""
-    from kernels.traffic import traffic
+    from minidiffusion_kernels.traffic import traffic
 
     (q, k, v), _ = inputs(100, 70, 16, torch.float16, b=1, h=1)
     with traffic() as moved:
@@ -270,7 +270,7 @@ def test_every_tile_of_keys_is_read_once_a_tile_of_queries():
 @interpreted
 def test_large_batches_are_found_with_64_bits():
     r"""Sample 3, and 2^30 numbers from each to the next. There is no such memory, so the access goes astray: where?"""
-    from kernels.traffic import traffic
+    from minidiffusion_kernels.traffic import traffic
 
     q, softmax = torch.zeros(1, 1, 32, 16), torch.zeros(4, 2, 32)
     steps = [2**30, 0, 16] * 4

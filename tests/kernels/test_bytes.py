@@ -9,13 +9,13 @@ if torch.cuda.is_available():
     pytest.skip("traffic is counted in the interpreter only", allow_module_level=True)
 
 from benchmarks import bytes as model
-from kernels.attention import configs, reference
-from kernels.attention.op import fused_attention, fused_attention_backward
-from kernels.group_norm.backward import backward
-from kernels.group_norm.forward import forward
-from kernels.group_norm.layout import Layout
-from kernels.operators import Operators
-from kernels.traffic import traffic
+from minidiffusion_kernels.attention import configs, reference
+from minidiffusion_kernels.attention.op import fused_attention, fused_attention_backward
+from minidiffusion_kernels.group_norm.backward import backward
+from minidiffusion_kernels.group_norm.forward import forward
+from minidiffusion_kernels.group_norm.layout import Layout
+from minidiffusion_kernels.operators import Operators
+from minidiffusion_kernels.traffic import traffic
 
 
 def asked(moved):

@@ -14,9 +14,9 @@ import pytest
 pytest.importorskip("triton")
 
 from benchmarks import codegen as report
-from kernels.backend import HAVE_TRITON
-from kernels.codegen import cases, sass, widths
-from kernels.codegen.occupancy import occupancy
+from minidiffusion_kernels.backend import HAVE_TRITON
+from minidiffusion_kernels.codegen import cases, sass, widths
+from minidiffusion_kernels.codegen.occupancy import occupancy
 
 ROOT = Path(__file__).parents[2]
 MOST_SHARED = 99 << 10  # bytes a program can have on the cards that have least (8.6, 8.9, 12.0)

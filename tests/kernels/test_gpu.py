@@ -10,8 +10,8 @@ pytest.importorskip("triton")
 
 from benchmarks import attention, group_norm
 from benchmarks.sweep import one_pass, refused
-from kernels.attention import op
-from kernels.operators import Operators
+from minidiffusion_kernels.attention import op
+from minidiffusion_kernels.operators import Operators
 from tests.kernels.measures import hold_to
 
 pytestmark = [

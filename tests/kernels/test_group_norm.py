@@ -13,12 +13,12 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 pytest.importorskip("triton")
 
-from kernels import backend
-from kernels.group_norm import group_norm, op
-from kernels.group_norm.backward import backward
-from kernels.group_norm.forward import forward, normalize
-from kernels.group_norm.layout import Layout, is_channels_last
-from kernels.operators import Operators
+from minidiffusion_kernels import backend
+from minidiffusion_kernels.group_norm import group_norm, op
+from minidiffusion_kernels.group_norm.backward import backward
+from minidiffusion_kernels.group_norm.forward import forward, normalize
+from minidiffusion_kernels.group_norm.layout import Layout, is_channels_last
+from minidiffusion_kernels.operators import Operators
 from tests.kernels.measures import error, guarded, hold_to
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -77,7 +77,7 @@ def all_three(case, **more):
 @pytest.mark.parametrize("case", MATRIX, ids=name)
 def test_as_near_to_float64_as_pytorch(case):
     if DEVICE == "cpu":
-        from kernels.traffic import traffic
+        from minidiffusion_kernels.traffic import traffic
 
         with traffic() as moved:
             ours, eager, exact = all_three(case)
@@ -178,7 +178,7 @@ def test_what_lies_around_the_outputs_stays_untouched(shape, last, monkeypatch):
 )
 def test_bytes_moved_are_those_of_the_model(shape, there, back, last):
     r"""A small group: x once, y once; dy, x, dx once. A large one: x twice, y once; dy and x twice, dx once."""
-    from kernels.traffic import traffic
+    from minidiffusion_kernels.traffic import traffic
 
     x, dy, weight, bias = inputs(shape, torch.float16, last=last)
     dy = torch.empty_like(x).copy_(dy)
@@ -197,7 +197,7 @@ def test_bytes_moved_are_those_of_the_model(shape, there, back, last):
 @interpreted
 def test_large_batches_are_found_with_64_bits():
     r"""Sample 3, and 2^30 numbers from each to the next. There is no such memory, so the access goes astray: where?"""
-    from kernels.traffic import traffic
+    from minidiffusion_kernels.traffic import traffic
 
     x, statistics, side = torch.zeros(1, 1, 32), torch.zeros(4, 1), 2**15
     with traffic() as moved:

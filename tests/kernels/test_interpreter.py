@@ -10,8 +10,8 @@ if torch.cuda.is_available():
 import numpy as np  # noqa: E402
 import triton.language as tl  # noqa: E402
 
-from kernels import interpreter  # noqa: E402
-from kernels.interpreter import jit, rounded, widened  # noqa: E402
+from minidiffusion_kernels import interpreter  # noqa: E402
+from minidiffusion_kernels.interpreter import jit, rounded, widened  # noqa: E402
 
 bf16 = torch.bfloat16
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from kernels.attention import attention, attention_weights
-from kernels.group_norm import group_norm
+from minidiffusion_kernels.attention import attention, attention_weights
+from minidiffusion_kernels.group_norm import group_norm
 
 
 def rand(*shape, seed=0):

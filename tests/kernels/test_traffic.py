@@ -10,8 +10,8 @@ if torch.cuda.is_available():
 import numpy as np
 import triton.language as tl
 
-from kernels.interpreter import jit
-from kernels.traffic import traffic
+from minidiffusion_kernels.interpreter import jit
+from minidiffusion_kernels.traffic import traffic
 
 
 @jit

@@ -5,7 +5,7 @@ import torch
 
 pytest.importorskip("triton")
 
-from kernels.backend import auto_is
+from minidiffusion_kernels.backend import auto_is
 from minidiffusion.diffusion.forward import sample
 from minidiffusion.diffusion.schedule import make_schedule
 from minidiffusion.networks.unet import UNet, UNetConfig
@@ -42,8 +42,8 @@ def train(backend: str) -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.timeout(600)
 def test_a_unet_trains_with_our_kernels_as_with_pytorch(monkeypatch):
     launched = []
-    from kernels.attention import op as attention
-    from kernels.group_norm import op as group_norm
+    from minidiffusion_kernels.attention import op as attention
+    from minidiffusion_kernels.group_norm import op as group_norm
 
     for module, name in ((attention, "fused_attention_backward"), (group_norm, "fused_group_norm_backward")):
         plain = getattr(module, name)

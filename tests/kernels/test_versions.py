@@ -11,7 +11,7 @@ import torch
 
 pytest.importorskip("triton")
 
-from kernels.attention.versions import VERSIONS, version
+from minidiffusion_kernels.attention.versions import VERSIONS, version
 from tests.kernels.measures import error, hold_to
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -44,7 +44,7 @@ def run(name, *qkv, **options):
     """The result of a version; nothing that it does may go astray."""
     if DEVICE == "cuda":
         return version(name).attention(*qkv, **options)
-    from kernels.traffic import traffic
+    from minidiffusion_kernels.traffic import traffic
 
     with traffic() as moved:
         o = version(name).attention(*qkv, **options)
@@ -72,7 +72,7 @@ def test_every_version_computes_the_formula(name, m, n, dtype):
 def test_from_version_3_on_any_lengths_and_causal(name, m, n, causal, d, dtype):
     qkv = inputs(m, n, d, dtype)
     exact = formula(*qkv, causal)
-    from kernels.attention.reference import attention as eager
+    from minidiffusion_kernels.attention.reference import attention as eager
 
     hold_to({"o": run(name, *qkv, causal=causal)}, {"o": eager(*qkv, causal=causal)}, {"o": exact}, dtype)
 
@@ -157,7 +157,7 @@ def kept(name, m):
 @pytest.mark.parametrize("dtype", DTYPES[:2], ids=str)
 @pytest.mark.parametrize("name", VERSIONS)
 def test_a_version_moves_the_bytes_that_its_header_says(name, m, n, d, dtype):
-    from kernels.attention.versions.cost import cost
+    from minidiffusion_kernels.attention.versions.cost import cost
 
     if m % 32 and name in ("v1_softmax", "v2_online"):
         m, n, d = 96, 64, 32
@@ -174,7 +174,7 @@ def test_a_version_moves_the_bytes_that_its_header_says(name, m, n, d, dtype):
 @interpreted
 @pytest.mark.parametrize("name", ["v1_softmax", "v2_online", "v3_masks"])
 def test_a_larger_tile_asks_for_less(name):
-    from kernels.attention.versions.cost import cost
+    from minidiffusion_kernels.attention.versions.cost import cost
 
     qkv = inputs(128, 64, 16)
     for block in (16, 64):
@@ -185,7 +185,7 @@ def test_a_larger_tile_asks_for_less(name):
 @interpreted
 @pytest.mark.parametrize("name", MASKED)
 def test_causal_does_not_load_what_no_query_may_see(name):
-    from kernels.traffic import traffic
+    from minidiffusion_kernels.traffic import traffic
 
     qkv = inputs(100, 100, 16, torch.float16, b=1, h=1)
     with traffic() as moved:
@@ -194,7 +194,7 @@ def test_causal_does_not_load_what_no_query_may_see(name):
 
 
 def test_the_formula_at_the_size_of_stable_diffusion():
-    from kernels.attention.versions.cost import cost
+    from minidiffusion_kernels.attention.versions.cost import cost
 
     x = torch.empty(1, 8, 4096, 40, dtype=torch.float16, device="meta")
     paid = cost(version("v0_formula").attention, x, x, x)

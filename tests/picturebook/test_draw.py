@@ -14,7 +14,7 @@ import torch
 
 import minidiffusion
 from minidiffusion.checkpoint import load_model
-from minidiffusion.networks.judge import Judge, JudgeConfig
+from minidiffusion.evaluation.judge import Judge, JudgeConfig
 from minidiffusion.picturebook.draw import render
 from minidiffusion.picturebook.scene import ATTRIBUTES, COLOURS, PLACES, SKIES, STYLES, SUBJECTS, Scene, random_scene
 

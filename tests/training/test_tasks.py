@@ -14,9 +14,9 @@ from minidiffusion.clip.encoder import CLIP as ContrastivePair
 from minidiffusion.clip.encoder import CLIPConfig
 from minidiffusion.clip.tokenizer import Tokenizer
 from minidiffusion.data.emoji import emoji
-from minidiffusion.imagine.pipeline import TextToImage
+from minidiffusion.pipelines.text_to_image import TextToImage
 from minidiffusion.latent.vae import AutoencoderKL, VAEConfig
-from minidiffusion.networks.judge import IGNORED, JudgeConfig, judge_loss
+from minidiffusion.evaluation.judge import IGNORED, JudgeConfig, judge_loss
 from minidiffusion.networks.unet import UNetConfig
 from minidiffusion.networks.upscaler import UpscalerConfig
 from minidiffusion.picturebook.dataset import PictureBook
@@ -24,7 +24,7 @@ from minidiffusion.picturebook.scene import ATTRIBUTES
 from minidiffusion.tokens.codebook import PictureTokenizer, PictureTokenizerConfig
 from minidiffusion.tokens.sampling import write
 from minidiffusion.tokens.seq2seq import Seq2Seq, Seq2SeqConfig
-from minidiffusion.training.card import card
+from minidiffusion.evaluation.model_card import card
 from minidiffusion.training.clip import CLIPTask, CLIPTraining, look_alikes
 from minidiffusion.training.codebook import CodebookTask, CodebookTraining
 from minidiffusion.training.judge import JudgeTask, JudgeTraining, shuffle_channels

@@ -1,0 +1,72 @@
+r"""What the flags of a prompt do to its words: every picture of a grid gets its own list of weighted prompts.
+
+A denoiser can be guided by several prompts at once (`guidance.composed`). Most of Midjourney's flags need no more:
+
+    a::2 b::-.5      two prompts, with these weights
+    --chaos 50       each picture forgets some words of the prompt, others each time: up to half of them at 100
+    --stylize 500    the house style, storybook, is one prompt more, unless the prompt names a style or says --raw
+    --weird 1000     a few words of a caption that somebody else might have written are one prompt more
+    --sref FILE      the style of another picture, in words, is one prompt more
+    an image         what it shows, in words, is one prompt more, with the weight --iw
+
+What Midjourney's do inside is not known; these do what users see of theirs, and can be read.
+"""
+
+import re
+from collections.abc import Sequence
+from random import Random
+
+import numpy as np
+
+from minidiffusion.picturebook.captions import LEXICON, caption
+from minidiffusion.picturebook.scene import random_scene
+
+from minidiffusion.prompt.parser import Prompt
+
+HOUSE_STYLE = "storybook"
+PLAIN = 100
+"""--stylize at which a prompt means what it says."""
+WORD = re.compile(r"[一-鿿]|[^\s一-鿿]+")
+"""A Chinese character, or whatever stands between spaces."""
+
+
+Weighted = tuple[str, float]
+"""Words, and how much they count."""
+
+
+def conditions(prompt: Prompt, seed: int, seen: Sequence[Weighted] = ()) -> list[Weighted]:
+    r"""The weighted prompts for the picture of this seed; for all seeds equally many, with equal weights.
+
+    seen: what the pictures of the prompt (its images, its --sref) say in words; see `describe.py`. If nothing says
+    anything, it is the empty prompt.
+    """
+    parts = [(forget(part.text, prompt.chaos, seed), part.weight) for part in prompt.parts]
+    if prompt.stylize > PLAIN and not prompt.raw and not any(names_style(part.text) for part in prompt.parts):
+        parts.append((HOUSE_STYLE, (prompt.stylize - PLAIN) / (1000 - PLAIN)))
+    if prompt.weird:
+        parts.append((others(seed), prompt.weird / 3000))
+    return [*parts, *seen] or [("", 1.0)]
+
+
+def forget(text: str, chaos: int, seed: int) -> str:
+    r"""The text without some of its words: each is lost with probability chaos / 200, but never all of them."""
+    random = Random(ascii((seed, text)))
+    words = list(WORD.finditer(text))
+    lost = [word for word in words if random.random() < chaos / 200]
+    if len(lost) == len(words):
+        return text
+    for word in reversed(lost):
+        text = text[: word.start()] + text[word.end() :]
+    return " ".join(text.split())
+
+
+def names_style(text: str) -> bool:
+    r"""True if a word for one of the styles of the picture book occurs in the text."""
+    terms = [term for value in LEXICON["style"].values() for terms in value.values() for term in terms]
+    return any(re.search(rf"(?<![A-Za-z]){re.escape(term)}(?![A-Za-z])", text, re.IGNORECASE) for term in terms)
+
+
+def others(seed: int) -> str:
+    r"""A caption of a scene that has nothing to do with the prompt."""
+    rng = np.random.default_rng((seed, 0x0DD))
+    return caption(random_scene(rng, "all"), rng, "en", leave_out=0.5 / 3).text

@@ -1,0 +1,94 @@
+r"""Which words of a prompt mean nothing to the model?
+
+CLIP has read the captions of one small world. A word from outside it is no error (the tokenizer spells it in bytes),
+but the picture will not show it, and whoever typed it should be told, with the words that the model does know.
+"""
+
+import json
+import re
+import unicodedata
+from collections.abc import Collection, Iterator, Sequence
+from difflib import get_close_matches
+from itertools import islice
+
+from minidiffusion.clip.tokenizer import END_OF_WORD, IDEOGRAPH, Tokenizer, clip_words
+from minidiffusion.picturebook.captions import vocabulary
+from minidiffusion.picturebook.scene import SUBJECTS
+
+from minidiffusion.pipelines.text_to_image import TextToImage
+from minidiffusion.prompt.parser import Prompt
+from minidiffusion.pipelines.token_to_image import TokenPipeline
+
+
+def remarks(prompts: Sequence[Prompt], model: TextToImage | TokenPipeline, of_picturebook: bool) -> Iterator[str]:
+    r"""What the model will make nothing of, in sentences: words that it does not know, and what is too long to be read.
+
+    of_picturebook: whether it learnt from the captions of the picture book; else its tokenizer says which words it has
+    met. Stable Diffusion knows the words of the web.
+    """
+    for text in dict.fromkeys(text for each in prompts for text in (*(part.text for part in each.parts), *each.no)):
+        if lost := model.tokenizer.dropped(text, model.context_length):
+            yield f"I read only the beginning of a text as long as this; lost is: {quoted(lost)}."
+        if model.clip is None:  # Stable Diffusion
+            continue
+        unknown = unknown_words(text, None if of_picturebook else words_of(model.tokenizer))
+        for word, nearest in unknown.items():
+            if nearest:
+                yield f"I do not know {quoted(word)}; the nearest words that I know: {', '.join(nearest)}."
+        strange = ", ".join(quoted(word) for word, nearest in unknown.items() if not nearest)
+        if strange:
+            yield f"I do not know {strange}" + (f"; what I can draw: {', '.join(SUBJECTS)}." if of_picturebook else ".")
+
+
+def quoted(text: str) -> str:
+    r"""In quotes, without control characters, and not longer than a line."""
+    return json.dumps(text if len(text) <= 60 else text[:60] + "...", ensure_ascii=False)
+
+
+def unknown_words(prompt: str, known: Collection[str] | None = None, most: int = 8) -> dict[str, list[str]]:
+    r"""The words that are not `known`, in order, each with up to three known words that are spelt alike (maybe none).
+
+    known: by default the vocabulary of the picture book. A run of Chinese is cut at the longest known words; what lies
+    between them is unknown. Emoji count as words; punctuation, digits and single letters are passed over. A prompt can
+    be long, so at most `most` words are returned.
+    """
+    known = {piece for word in (vocabulary() if known is None else known) for piece in pieces(word)}
+    unknown = dict.fromkeys(word for piece in pieces(prompt) for word in unknown_parts(piece, known))
+    return {word: get_close_matches(word, sorted(known), n=3, cutoff=0.6) for word in islice(unknown, most)}
+
+
+def pieces(text: str) -> list[str]:
+    r"""The text as words of CLIP's pattern, with runs of Chinese apart from anything else: "红色cat" -> 红色, cat."""
+    words = clip_words(unicodedata.normalize("NFKC", text))
+    return [piece for word in words for piece in re.split(f"({IDEOGRAPH}+)", word) if piece]
+
+
+def unknown_parts(piece: str, known: Collection[str]) -> list[str]:
+    r"""What of a piece is unknown: unknown terms within a run of Chinese, the whole of another word, each emoji."""
+    if re.match(IDEOGRAPH, piece):
+        return unknown_chinese(piece, known)
+    if piece[0].isalpha():
+        return [piece] if len(piece) > 1 and piece not in known else []
+    return [sign for sign in piece if unicodedata.category(sign) == "So"]
+
+
+def unknown_chinese(text: str, known: Collection[str]) -> list[str]:
+    r"""What is left of a run of Chinese when the longest known word is taken out, again and again, from the left."""
+    longest = max(map(len, known), default=0)
+    unknown, start = [""], 0
+    while start < len(text):
+        ends = range(min(len(text), start + longest), start, -1)
+        end = next((end for end in ends if text[start:end] in known), None)
+        if end is None:
+            unknown[-1] += text[start]
+            start += 1
+        else:
+            unknown.append("")
+            start = end
+    return [word for word in unknown if word]
+
+
+def words_of(tokenizer: Tokenizer) -> frozenset[str]:
+    r"""The words that have an id of their own: those which the captions that it was trained on used."""
+    merged = range(512, tokenizer.start)
+    return frozenset(tokenizer.decode([i]) for i in merged if tokenizer.symbols[i].endswith(END_OF_WORD))

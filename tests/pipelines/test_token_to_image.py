@@ -1,0 +1,262 @@
+r"""Pictures that are written as tokens, with a tiny random model: seeds, drafts, given rows, records, weights."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+
+import minidiffusion
+from minidiffusion.checkpoint import CheckpointError
+from minidiffusion.clip.tokenizer import Tokenizer
+from minidiffusion.images.record import Picture, Record
+from minidiffusion.actions.registry import again, imagine, vary
+from minidiffusion.pipelines.settings import SamplingSettings
+from minidiffusion.images.pixels import to_pixels
+from minidiffusion.prompt.conditions import forget
+from minidiffusion.pipelines.token_to_image import TokenPipeline, TokenSamplingSettings, drafts_of, write
+from minidiffusion.tokens.sampling import write as write_tokens
+from minidiffusion.tokens.seq2seq import Seq2Seq
+from tests.tiny import tiny_model
+from tests.tiny_tokens import save_token_pipeline, tiny_token_pipeline
+
+PROMPT = "a red house by the sea"
+SAME = {"rtol": 0, "atol": 1e-5}  # float32, in batches of other sizes
+
+
+@pytest.fixture(scope="module")
+def writer() -> TokenPipeline:
+    return tiny_token_pipeline()
+
+
+@pytest.fixture(scope="module")
+def photo() -> PIL.Image.Image:
+    return PIL.Image.fromarray(np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8))
+
+
+def seeded(*seeds):
+    return [torch.Generator().manual_seed(seed) for seed in seeds]
+
+
+# -------------------------------------------------------------------------------------------------------------- writing
+
+
+def test_it_is_the_parts_one_after_the_other(writer):
+    how = TokenSamplingSettings(guidance=2.5, temperature=0.7, top_k=20, top_p=0.8)
+    x = writer.generate([PROMPT, "a cat"], [5, 6], how, negative="snow")
+    words = writer.tokenizer([PROMPT, "a cat", "snow", "snow"], 12)
+    settings = {"scale": 2.5, "temperature": 0.7, "top_k": 20, "top_p": 0.8}
+    *_, last = write_tokens(writer.transformer, words[:2], words[2:], seeded(5, 6), **settings)
+    with torch.no_grad():
+        expected = writer.codebook.decode(last.ids.reshape(2, 4, 4))
+    assert (expected.abs() > 1).any()  # so it matters that nothing leaves the range of a picture
+    torch.testing.assert_close(x, expected.clamp(-1, 1), **SAME)
+
+
+@pytest.mark.parametrize("how", [TokenSamplingSettings(), TokenSamplingSettings(drafts=3, top_p=1.0)])
+def test_a_seed_makes_the_same_picture_alone_and_at_any_place_in_a_batch(writer, how):
+    seeds = [7, 100, 3, 2**32 - 1]
+    batch, turned = writer.generate(PROMPT, seeds, how), writer.generate(PROMPT, seeds[::-1], how)
+    for i, seed in enumerate(seeds):
+        torch.testing.assert_close(writer.generate(PROMPT, [seed], how)[0], batch[i], **SAME)
+        torch.testing.assert_close(turned[3 - i], batch[i], **SAME)
+        assert (batch[i] - batch[i - 1]).abs().max() > 0.1
+
+
+def test_every_setting_matters(writer):
+    usual = writer.generate(PROMPT, [0, 1, 2])
+    torch.testing.assert_close(usual, writer.generate(PROMPT, [0, 1, 2], TokenSamplingSettings(guidance=1.5)))  # suits the weights
+    for change in (TokenSamplingSettings(guidance=1.0), TokenSamplingSettings(temperature=0.3), TokenSamplingSettings(top_k=2), TokenSamplingSettings(top_p=0.3)):
+        assert (writer.generate(PROMPT, [0, 1, 2], change) - usual).abs().max() > 0.1, change
+    assert (writer.generate(PROMPT, [0, 1, 2], negative="snow") - usual).abs().max() > 0.1
+
+
+def test_guidance_0_is_the_negative_prompt(writer):
+    one = writer.generate(PROMPT, [0, 1], TokenSamplingSettings(guidance=0.0), negative="the snow")
+    torch.testing.assert_close(one, writer.generate("the snow", [0, 1], TokenSamplingSettings(guidance=1.0)), **SAME)
+
+
+@pytest.mark.parametrize(
+    ("prompts", "seeds", "how", "complaint"),
+    [
+        (PROMPT, [-1], {}, "The seed is -1; valid are 0 to 4294967295"),
+        ([PROMPT], [0, 1], {}, "not 1 prompts and 2 seeds"),
+        (PROMPT, [0], {"guidance": 101.0}, "The guidance is 101.0; valid are 0 to 100"),
+        (PROMPT, [0], {"temperature": 0.0}, "the temperature is 0.0"),
+        (PROMPT, [0], {"top_k": 33}, "top_k is 33; valid are 1 to 32"),
+        (PROMPT, [0], {"drafts": 0}, "The drafts are 0; valid are 1 to 64"),
+        (PROMPT, [0], {"drafts": 65}, "The drafts are 65"),
+    ],
+)
+def test_settings_outside_their_range_are_refused(writer, prompts, seeds, how, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        writer.generate(prompts, seeds, TokenSamplingSettings(**how))
+
+
+# --------------------------------------------------------------------------------------------------------------- drafts
+
+
+def test_the_draft_is_shown_that_clip_finds_nearest_to_its_own_prompt(writer):
+    prompts, seeds = ["a small blue cat", "夜晚海边的红色小房子"], [3, 4]
+    shown = writer.generate(prompts, seeds, TokenSamplingSettings(drafts=5))
+    chosen = []
+    for prompt, seed, picture in zip(prompts, seeds, shown, strict=True):
+        drafts = writer.generate(prompt, drafts_of(seed, 5))
+        with torch.no_grad():
+            logits = writer.clip(drafts, writer.tokenizer([prompt], writer.clip.config.context_length))[:, 0]
+        chosen.append(int(logits.argmax()))
+        torch.testing.assert_close(picture, drafts[chosen[-1]], **SAME)
+    assert chosen != [0, 0] and logits.max() - logits.median() > 0.01
+
+
+def test_more_drafts_are_the_same_ones_and_others(writer):
+    assert drafts_of(9, 1) == [9] and drafts_of(9, 3) == drafts_of(9, 64)[:3]
+    assert len({draft for seed in range(50) for draft in drafts_of(seed, 4)}) == 200
+    best = [writer.agreement(writer.generate(PROMPT, [9], TokenSamplingSettings(drafts=n)), [PROMPT]).item() for n in (1, 4, 16)]
+    assert best[0] < best[1] < best[2]
+
+
+# ------------------------------------------------------------------------------------------------------ the first rows
+
+
+def test_the_first_rows_are_kept_and_the_others_written(writer, photo):
+    known, ids = writer.first_rows(photo, 3), []
+    how = TokenSamplingSettings(drafts=2, on_token=lambda token: ids.append(token.ids))
+    x = torch.from_numpy(np.array(photo)).permute(2, 0, 1)[None] / 127.5 - 1
+    assert torch.equal(known, writer.codebook.encode(x)[:, :3].reshape(1, 12))
+    writer.generate(PROMPT, [0, 1], how, begin=known)
+    assert [each.shape for each in ids] == [(4, n) for n in (13, 14, 15, 16)]
+    assert torch.equal(ids[-1][:, :12], known.expand(4, -1)) and len(ids[-1][:, 12:].unique(dim=0)) == 4
+
+
+def test_a_beginning_that_is_none_is_refused(writer, photo):
+    for image, rows in ((photo, 0), (photo, 4), (photo.resize((16, 32)), 2)):
+        with pytest.raises(ValueError, match=r"must be 16 x 16 .* 1 to 3 of its rows"):
+            writer.first_rows(image, rows)
+
+
+# -------------------------------------------------------------------------------------------------------------- records
+
+
+def test_a_record_says_how_a_picture_was_written_and_that_is_enough(writer):
+    how = TokenSamplingSettings(4.5, 0.9, 30, 0.99, 2)
+    pictures = write(writer, f"{PROMPT}::2 --no snow, rain --seed 8 --repeat 2", [5, 6], how)
+    own = f"{PROMPT}::2 --no snow, rain"
+    settings = {"temperature": 0.9, "top_k": 30, "top_p": 0.99, "drafts": 2}
+    of_all = (16, 4.5, "tokens", 16, 16, "", minidiffusion.__version__, settings, ())
+    assert [picture.record for picture in pictures] == [Record("write", own, seed, *of_all) for seed in (5, 6)]
+    assert write(writer, PROMPT, [5])[0].record.guidance == 1.5
+    expected = to_pixels(writer.generate(PROMPT, [5, 6], how, negative="snow, rain"))
+    for picture, pixels in zip(pictures, expected, strict=True):
+        assert (np.asarray(picture.image) == pixels).all()
+        record = Record.from_dict(json.loads(json.dumps(picture.record.to_dict())))
+        assert again(writer, record) == Picture(picture.image, picture.record)
+
+
+def test_a_picture_that_was_given_a_beginning_can_be_made_again_from_both(writer, photo):
+    (first,) = write(writer, PROMPT, [1], begin=Picture(photo, None), rows=2)
+    (second,) = write(writer, "a cat", [2], begin=first, rows=3)
+    assert second.record.settings["rows"] == 3 and second.record.sources == (first.record,)
+    with pytest.raises(ValueError, match="from elsewhere, which is missing"):
+        again(writer, second.record)
+    assert again(writer, second.record, [photo]).image.tobytes() == second.image.tobytes()
+
+
+def test_neither_road_makes_the_pictures_of_the_other(writer):
+    diffusion = tiny_model()
+    assert diffusion.weights == writer.weights == ""
+    with pytest.raises(ValueError, match="made by other weights"):
+        again(diffusion, write(writer, PROMPT, [1])[0].record)
+    with pytest.raises(ValueError, match="made by other weights"):
+        again(writer, imagine(diffusion, PROMPT, [1], SamplingSettings(steps=2))[0].record)
+    begun = write(writer, PROMPT, [1])[0]
+    (varied,) = vary(diffusion, begun, [2], how=SamplingSettings(steps=2))
+    with pytest.raises(ValueError, match="made by other weights"):
+        again(diffusion, varied.record)
+    for models in ((diffusion, writer), (writer, diffusion)):
+        assert again(models[0], varied.record, other=models[1]).image.tobytes() == varied.image.tobytes()
+    record = begun.record
+    for settings in ({"colour": "red"}, {"drafts": "two"}, {"drafts": 65}, {"rows": 2, "on_token": "x"}):
+        with pytest.raises(ValueError):
+            again(writer, replace(record, settings=record.settings | settings))
+
+
+def test_with_chaos_each_picture_forgets_words_of_its_own(writer):
+    pictures = write(writer, f"{PROMPT} --chaos 100", [1, 2])
+    texts = [forget(PROMPT, 100, seed) for seed in (1, 2)]
+    assert texts[0] != texts[1]
+    expected = to_pixels(writer.generate(texts, [1, 2]))
+    assert all((np.asarray(picture.image) == x).all() for picture, x in zip(pictures, expected, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("prompt", "words"),
+    [
+        *((f"a house --{flag}", f"--{flag.split()[0]} says nothing") for flag in (
+            "ar 2:1", "stylize 500", "raw", "weird 5", "tile", "iw 2", "sref a.png", "sw 5", "quality 2", "stop 50",
+        )),
+        ("a house::2 fog::-1", ":: makes several"),
+        ("a.png a house", "cannot look at others"),
+    ],
+)  # fmt: skip
+def test_what_tokens_cannot_be_told_is_refused(writer, prompt, words):
+    with pytest.raises(ValueError, match=words):
+        write(writer, prompt, [0])
+
+
+# ------------------------------------------------------------------------------------------------------ weights on disk
+
+
+@pytest.fixture(scope="module")
+def folder(writer, tmp_path_factory):
+    return save_token_pipeline(tmp_path_factory.mktemp("weights"), writer)
+
+
+def test_what_training_leaves_can_be_loaded(writer, folder, tmp_path):
+    loaded = TokenPipeline.load(folder)
+    assert torch.equal(loaded.generate(PROMPT, [3], TokenSamplingSettings(drafts=2)), writer.generate(PROMPT, [3], TokenSamplingSettings(drafts=2)))
+    assert len(loaded.weights) == 64 and loaded.weights == TokenPipeline.load(folder).weights
+    other = save_token_pipeline(shutil.copytree(folder, tmp_path / "copy"), writer)
+    (other / "tokens.safetensors").write_bytes(
+        (save_token_pipeline(tmp_path, tiny_token_pipeline(1)) / "tokens.safetensors").read_bytes()
+    )
+    assert TokenPipeline.load(other).weights != loaded.weights
+
+
+@pytest.mark.parametrize(
+    ("name", "network"),
+    [
+        ("tokenizer.json", "clip"),
+        ("clip.safetensors", "clip"),
+        ("codebook.json", "codebook"),
+        ("tokens.json", "tokens"),
+    ],
+)
+def test_of_what_is_missing_it_says_which_command_makes_it(folder, tmp_path, name, network):
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    (copy / name).unlink()
+    with pytest.raises(CheckpointError) as error:
+        TokenPipeline.load(copy)
+    assert (
+        str(error.value)
+        == f"{copy} lacks {name}, which this command makes: minidiffusion train {network} --out {copy}."
+    )
+
+
+def test_networks_that_do_not_fit_are_refused(writer, folder, tmp_path):
+    for change, what in (
+        ({"codes": 31}, "codes of the codebook, and of the transformer: 32 and 31"),
+        ({"places": 17}, "places of a picture, and the next square: 17 and 16"),
+        ({"places": 25}, "pixels of a picture, and of what CLIP sees: 20 and 16"),
+        ({"text_vocab": 800}, "words of the tokenizer, and of the transformer"),
+        ({"text_end": 5}, "the end of a text, to both"),
+    ):
+        with pytest.raises(ValueError, match=what):
+            tiny_token_pipeline(**change)
+    words = Tokenizer.train(["a red house by the sea"], 600)
+    fitting = replace(writer.transformer.config, text_vocab=words.vocab_size, text_end=words.end)
+    with pytest.raises(ValueError, match="tokens of the tokenizer, and of CLIP"):
+        TokenPipeline(words, writer.clip, writer.codebook, Seq2Seq(fitting))
