@@ -1,7 +1,7 @@
 r"""How many bytes must an operation move, how many does our kernel ask for, and how many do PyTorch's operators?
 
 Models, not measurements. `tests/kernels/test_bytes.py` compares those of our kernels with every access that the
-interpreter counts (`kernels.traffic`), and those of PyTorch with the operators that really run.
+interpreter counts (`minidiffusion_kernels.traffic`), and those of PyTorch with the operators that really run.
 
     least      every input read once, every output written once: no kernel can do with less, however good the cache
     asked      what the kernel's loads and stores ask for, tile by tile, as if nothing were cached
@@ -29,7 +29,7 @@ def passes(forward: int, backward: int) -> Passes:
 # ------------------------------------------------------------------------------------------- attention
 #
 # b samples of h heads, m queries, n keys, width d, `size` bytes a number. Of each query our kernel keeps what its
-# softmax divides by, as two numbers in float32, and on the way back delta, one.
+# softmax divides by, as two numbers in float32, and in the backward pass delta, one.
 KEPT, DELTA = 8, 4
 
 
@@ -48,7 +48,7 @@ def attention_least(b: int, h: int, m: int, n: int, d: int, size: int) -> Passes
 def attention_asked(b: int, h: int, m: int, n: int, d: int, size: int, tiles: dict[str, tuple[int, int]]) -> Passes:
     r"""Each tile of queries reads all keys and values, each tile of keys all that belongs to a query.
 
-    tiles: kernel -> (queries, keys) in one tile, as in `kernels.attention.configs`. Not causal.
+    tiles: kernel -> (queries, keys) in one tile, as in `minidiffusion_kernels.attention.configs`. Not causal.
     """
 
     def read_by(kernel: str, axis: int) -> int:

@@ -4,7 +4,7 @@ r"""What do the kernels become on a GPU? Registers, spills and loops, read from 
     python benchmarks/codegen.py --redraw   from the CSV: results/codegen.png, and the tables in kernels/README.md
 
 Compiled are all cases in float16 and one size of the other dtypes, for seven generations of cards: ten minutes on one
-core. `python -m kernels.codegen` compiles any others.
+core. `python -m minidiffusion_kernels.codegen` compiles any others.
 """
 
 import argparse
@@ -18,9 +18,9 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
+from minidiffusion.viz.base import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION
 from minidiffusion_kernels.codegen.cases import CAPABILITIES, Case, cases
 from minidiffusion_kernels.codegen.measure import Row, rows
-from minidiffusion.viz.base import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION
 
 ROOT = Path(__file__).parents[1]
 CSV, PNG = (ROOT / "benchmarks" / "results" / name for name in ("codegen.csv", "codegen.png"))
@@ -47,7 +47,7 @@ BESIDE = (
     ("GroupNorm in float32, both ways", NORM32, "", 90, LIGER, "22,004", ""),
 )
 
-# What instructions of a loop are for, as drawn: the families of kernels/codegen/sass.py, and a colour
+# What instructions of a loop are for, as drawn: the families of codegen/sass.py, and a colour
 PARTS = {
     "products of matrices (tensor cores)": (("tensor",), BLUE),
     "exponentials (special functions)": (("mufu",), VERMILION),

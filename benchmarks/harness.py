@@ -99,15 +99,15 @@ def version(package: str) -> str:
 
 def driver() -> str:
     r"""The version of NVIDIA's driver; empty without one."""
-    return told("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader").partition("\n")[0]
+    return output_of("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader").partition("\n")[0]
 
 
 def commit() -> str:
     r"""The commit that is checked out; empty outside git."""
-    return told("git", "-C", str(RESULTS.parent), "rev-parse", "--short", "HEAD")
+    return output_of("git", "-C", str(RESULTS.parent), "rev-parse", "--short", "HEAD")
 
 
-def told(*command: str) -> str:
+def output_of(*command: str) -> str:
     r"""What a command prints; nothing if it does not exist or fails."""
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

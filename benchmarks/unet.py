@@ -22,12 +22,12 @@ from torch import Tensor, nn
 
 from benchmarks.clock import Clock, Cuda, Rehearsal, Spread, here, spread
 from benchmarks.harness import RESULTS, Row, write_csv
-from minidiffusion_kernels.backend import auto_is
 from minidiffusion.diffusion.guidance import classifier_free
 from minidiffusion.diffusion.prediction import denoiser
 from minidiffusion.diffusion.sampler import ddim
 from minidiffusion.diffusion.schedule import make_schedule
 from minidiffusion.networks.unet import UNet, UNetConfig
+from minidiffusion_kernels.backend import auto_is
 
 
 class Size(NamedTuple):

@@ -10,7 +10,7 @@
 #
 # **Time** 60 minutes. **Article** sections 2.3, 3.3 and 4.2. **Needs** no GPU, no download; lesson 02 for section 3.
 # **Files** `minidiffusion/attention/scaled_dot_product.py`, and `multi_head.py`, `block.py`, `maps.py` beside it;
-# `kernels/attention/reference.py`.
+# `kernels/minidiffusion_kernels/attention/reference.py`.
 
 # %%
 import os
@@ -22,23 +22,23 @@ import math
 import torch
 from torch import nn
 
-from minidiffusion_kernels.attention import attention as attend
 from lessons.exercises.lesson_08 import check
 from minidiffusion import viz
+from minidiffusion.attention import scaled_dot_product as library
 from minidiffusion.attention.block import SelfAttentionBlock
 from minidiffusion.attention.maps import attention_maps, on_square
 from minidiffusion.attention.multi_head import MultiHeadAttention
 
 # %%
-from minidiffusion.attention.scaled_dot_product import gaussian, similarity_attention
+from minidiffusion.attention.scaled_dot_product import gaussian
 from minidiffusion.data.digits import digits
 from minidiffusion.diffusion import guidance, ideal
 from minidiffusion.diffusion.prediction import denoiser
 from minidiffusion.diffusion.sampler import SAMPLERS
 from minidiffusion.diffusion.schedule import linear
-from minidiffusion.pipelines.text_to_image import TextToImage
-from minidiffusion.pipelines.text_to_image import SeededNoise
+from minidiffusion.pipelines.text_to_image import SeededNoise, TextToImage
 from minidiffusion.viz.attention import captioned, fog, framed, matrices
+from minidiffusion_kernels.attention import attention as attend
 
 # %% [markdown]
 # ## 1. A soft dictionary
@@ -72,10 +72,10 @@ viz.lines(queries[:, 0], answers | {"the truth": torch.sin(6 * queries[:, 0])}, 
 #
 # $$z_i = \sum_j \frac{\exp f(x_i, x_j)}{\sum_k \exp f(x_i, x_k)}\, x_j$$
 #
-# (The article's last x has no index. It must be $x_j$, or nothing would be mixed.) In the library the two sides may differ:
+# (The article's last x has no index. It must be $x_j$, or nothing would be mixed.) In the library it is one line, and the three may differ:
 
 # %%
-viz.show_source(similarity_attention)
+viz.show_source(library.attention)
 
 # %% [markdown]
 # ## 3. You know one already
@@ -95,7 +95,7 @@ for t in times:
     alpha, sigma = schedule.alpha[t], schedule.sigma[t]
     x_t = alpha * x_0 + sigma * torch.randn(x_0.shape, generator=torch.Generator().manual_seed(1), dtype=x_0.dtype)
     f = gaussian(sigma / alpha)
-    weights, z = f(x_t / alpha, data).softmax(-1)[0], similarity_attention(x_t / alpha, data, f)
+    weights, z = f(x_t / alpha, data).softmax(-1)[0], library.attention(x_t / alpha, data, data, f)
     top = weights.topk(5)
     difference = (z - ideal.finite_data(data, schedule)(x_t, torch.tensor(t)).x0).abs().max()
     print(f"t = {t}: it listens to {(-weights * weights.clamp(1e-30).log()).sum().exp():.1f} digits; "

@@ -9,8 +9,8 @@
 # - count the bytes of a kernel, and state a bound on its speed without calling it a measurement.
 #
 # **Time** 60 minutes. **Article** section 4.2.1. **Needs** lesson 08; no GPU, no download; Linux (Triton runs nowhere else).
-# **Files** `kernels/attention/versions/` (v0 to v4), `kernels/attention/forward.py`, `kernels/attention/backward.py`,
-# `kernels/traffic.py`.
+# **Files** in `kernels/minidiffusion_kernels/`: `attention/versions/` (v0 to v4), `attention/forward.py`,
+# `attention/backward.py`, `traffic.py`.
 
 # %%
 import os
@@ -23,15 +23,14 @@ import torch
 import torch.nn.functional as F
 from IPython.display import Image
 
-from minidiffusion_kernels.attention import attention, backward, forward
-from minidiffusion_kernels.attention.versions import VERSIONS, v0_formula, v1_softmax, v2_online, v3_masks, version
-from minidiffusion_kernels.attention.versions.cost import cost
-from minidiffusion_kernels.traffic import traffic
-
 # %%
 from lessons.exercises.lesson_09 import check
 from minidiffusion import viz
 from minidiffusion.viz import tiles
+from minidiffusion_kernels.attention import attention, backward, forward
+from minidiffusion_kernels.attention.versions import VERSIONS, v0_formula, v1_softmax, v2_online, v3_masks, version
+from minidiffusion_kernels.attention.versions.cost import cost
+from minidiffusion_kernels.traffic import traffic
 
 # %% [markdown]
 # ## 1. The matrix
@@ -384,8 +383,8 @@ two = torch.exp2(s * math.log2(math.e) - (s * math.log2(math.e)).amax(1, keepdim
 print(f"largest difference {(two / two.sum(1, keepdim=True) - s.softmax(1)).abs().max():.1e}")
 
 # %% [markdown]
-# A compiler can be asked what it makes of this, without a GPU. `python -m kernels.attention.versions` compiles the loops for
-# one tile of 64 x 64 and counts the instructions (A100, half precision, d = 64, Triton 3.7.1):
+# A compiler can be asked what it makes of this, without a GPU. `python -m minidiffusion_kernels.attention.versions` compiles
+# the loops for one tile of 64 x 64 and counts the instructions (A100, half precision, d = 64, Triton 3.7.1):
 #
 # | | v2 | v3 | v3 causal | v4 | v4 causal |
 # |---|---|---|---|---|---|

@@ -10,7 +10,8 @@
 #
 # **Time** 55 minutes. **Article** section 3.3.3. **Needs** no GPU and no download, but Triton, and so Linux:
 # `pip install triton`. Lesson 09 is of help; section 3 says what you need of it.
-# **Files** `kernels/group_norm/forward.py`, and `backward.py`, `reference.py`, `layout.py` beside it; `kernels/traffic.py`.
+# **Files** in `kernels/minidiffusion_kernels/`: `group_norm/forward.py`, and `backward.py`, `reference.py`, `layout.py` beside
+# it; `traffic.py`.
 
 # %%
 import os
@@ -31,19 +32,19 @@ torch.manual_seed(0)
 
 # %%
 from benchmarks.bytes import operators
+from lessons.exercises.lesson_10 import check
+from minidiffusion import viz
+from minidiffusion.networks.convolution import GroupNorm
+from minidiffusion.networks.unet import UNet, UNetConfig
+from minidiffusion.picturebook.draw import render
+from minidiffusion.picturebook.scene import random_scene
+from minidiffusion.pipelines.text_to_image import TextToImage
+from minidiffusion.viz import norms
 from minidiffusion_kernels.group_norm import backward as backwards
 from minidiffusion_kernels.group_norm import forward as forwards
 from minidiffusion_kernels.group_norm import group_norm, reference
 from minidiffusion_kernels.group_norm.layout import Layout
 from minidiffusion_kernels.traffic import traffic
-from lessons.exercises.lesson_10 import check
-from minidiffusion import viz
-from minidiffusion.networks.convolution import GroupNorm
-from minidiffusion.pipelines.text_to_image import TextToImage
-from minidiffusion.networks.unet import UNet, UNetConfig
-from minidiffusion.picturebook.draw import render
-from minidiffusion.picturebook.scene import random_scene
-from minidiffusion.viz import norms
 
 # %% [markdown]
 # ## 1. Where it stands
@@ -522,9 +523,9 @@ for name in counted.stores:
 # %%
 script = """
 import torch
-from kernels.codegen.cases import Case, group_norm
-from kernels.codegen.measure import rows
-from kernels.group_norm import layout
+from minidiffusion_kernels.codegen.cases import Case, group_norm
+from minidiffusion_kernels.codegen.measure import rows
+from minidiffusion_kernels.group_norm import layout
 
 options = layout.options
 layout.options = lambda c, s: options(c, s) | {"num_warps": min(c * s // 256, 32)}
@@ -542,8 +543,8 @@ print(subprocess.run([sys.executable, "-c", script], env=outside, cwd=root, capt
 # The first five are the kernels as shipped, forwards and backwards: nothing is spilled. The last two hold the whole group. Its
 # tile, padded to 16 x 4096, has 65,536 elements, and a multiprocessor of this card has 65,536 registers: none is left to
 # work with. The program writes and reads more than a million bytes for want of registers, and all that it was to save is
-# another reading of the group, 82 kB. Compiled for an A100; `python -m kernels.codegen group_norm` prints all shapes
-# and generations.
+# another reading of the group, 82 kB. Compiled for an A100; `python -m minidiffusion_kernels.codegen group_norm` prints all
+# shapes and generations.
 #
 # **What nobody has measured: time.** These kernels have not run on a GPU. Bytes are counted, registers are the compiler's, and
 # the milliseconds of section 2 are bytes divided by a data sheet. Whether it is faster, and by how much, is yours to find out:

@@ -12,7 +12,8 @@ from jaxtyping import install_import_hook
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # asked when the first kernel is imported, by whichever test
 
-install_import_hook(["minidiffusion", "minidiffusion_kernels"], "beartype.beartype")  # must come before the first import of either
+# It must be there before the first import of either package.
+install_import_hook(["minidiffusion", "minidiffusion_kernels"], "beartype.beartype")
 
 from lessons import offline  # noqa: E402
 

@@ -199,7 +199,7 @@ MUTANTS = [
     ),
 ]
 
-KERNELS = "kernels/"
+KERNELS = "kernels/minidiffusion_kernels/"
 NORM = "tests/kernels/test_group_norm.py::test_as_near_to_float64_as_pytorch"
 ATTENTION = "tests/kernels/test_attention.py::test_as_near_to_float64_as_pytorch"
 MUTANTS += [
@@ -405,7 +405,8 @@ MUTANTS += [
 def passes(folder: Path, *tests: str) -> bool:
     r"""Do the tests pass in that copy of the project? Raises RuntimeError if they could not even be run."""
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
-    environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+    path = os.pathsep.join(map(str, (folder, folder / "kernels")))  # before the installed project
+    environment = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     if done.returncode not in (0, 1):
         raise RuntimeError(f"pytest could not run {' '.join(tests)}:\n{done.stdout}{done.stderr}")

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from torch import Tensor
 
-from minidiffusion.viz.base import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, bare, done, pixels
+from .base import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, bare, done, pixels
 
 STYLES = ((VERMILION, "X", "-"), (BLUE, "o", "-"), (GREEN, "s", "--"), (ORANGE, "^", ":"), (PURPLE, "D", "-."))
 NOBODY, OWN, STRANGE = range(3)
@@ -18,7 +18,7 @@ NOBODY, OWN, STRANGE = range(3)
 
 @runtime_checkable
 class Access(Protocol):
-    r"""One load or store: `kernels.traffic` counts them. `offsets` are positions in a tensor of that shape."""
+    r"""One load or store: `minidiffusion_kernels.traffic` counts them. `offsets`: positions in a tensor of `shape`."""
 
     @property
     def program(self) -> tuple[int, int, int]: ...

@@ -1,4 +1,4 @@
-r"""A fused attention kernel at work, tile by tile, from the addresses that it really touched (`kernels/traffic.py`).
+r"""A fused attention kernel at work, tile by tile, from the addresses it touched (`minidiffusion_kernels.traffic`).
 
 `replay` turns the stream of accesses into frames, one for each tile of keys that a program meets; the numbers that a
 program keeps in registers leave no address, so they are computed again, by a function that the reader may have written.
@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from minidiffusion.viz.base import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, bare, done
+from .base import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, bare, done
 
 IDLE, GAP, THICK = "#E4E4E4", 2, 8  # memory that is not touched; distances in the drawing, in rows
 State = tuple[Tensor, Tensor, Tensor]  # peak `m`, total `m`, weighted `m d`
@@ -193,7 +193,7 @@ def visits(films: Mapping[str, Film]) -> Figure:
 def bars(costs: Mapping[str, Any]) -> Figure:
     r"""What each version costs, on logarithmic axes: the bytes it moves, and those of the largest tensor it makes.
 
-    costs: name -> `kernels.attention.versions.cost.Cost`.
+    costs: name -> `minidiffusion_kernels.attention.versions.cost.Cost`.
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(8.8, 2.6), sharey=True, layout="constrained")
     y = np.arange(len(costs))

@@ -20,8 +20,8 @@ from timeit import timeit
 import torch
 import torch.nn.functional as F
 
-from kernels.attention import attention
-from kernels.group_norm import group_norm
+from minidiffusion_kernels.attention import attention
+from minidiffusion_kernels.group_norm import group_norm
 
 torch.set_num_threads(1)
 q, x, w, b = torch.randn(1, 1, 4, 16), torch.randn(1, 8, 2, 2), torch.ones(8), torch.zeros(8)

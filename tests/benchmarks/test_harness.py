@@ -9,7 +9,7 @@ import pytest
 from benchmarks import harness
 from benchmarks.harness import COLUMNS, REQUIRED, RESULTS, Row, read_csv, write_csv
 
-# codegen.csv is no list of figures but a table of compiled kernels, with the columns of `python -m kernels.codegen`.
+# codegen.csv is no list of figures but a table of compiled kernels: `python -m minidiffusion_kernels.codegen --csv`.
 SHIPPED = sorted(path for path in RESULTS.glob("*.csv") if path.name != "codegen.csv")
 
 
@@ -66,4 +66,4 @@ def test_versions_are_releases(installed, monkeypatch):
 
 def test_what_a_machine_cannot_tell_is_empty():
     assert harness.version("no-such-package-anywhere") == ""
-    assert harness.told("no-such-command-anywhere") == "" == harness.told("git", "no-such-command")
+    assert harness.output_of("no-such-command-anywhere") == "" == harness.output_of("git", "no-such-command")

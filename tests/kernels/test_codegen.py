@@ -35,7 +35,7 @@ def compiled(folder, *words, cc):
     file = folder / "codegen.csv"
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
     environment |= {"TRITON_CACHE_DIR": str(folder / "cache")}
-    command = [sys.executable, "-m", "kernels.codegen", *words, "--csv", str(file), "--cc", *map(str, cc)]
+    command = [sys.executable, "-m", "minidiffusion_kernels.codegen", *words, "--csv", str(file), "--cc", *map(str, cc)]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     return report.read_csv(file)
@@ -122,7 +122,7 @@ def test_lengths_come_as_multiples_of_16_and_not():
 @compiles
 def test_a_process_that_interprets_cannot_compile():
     environment = os.environ | {"TRITON_INTERPRET": "1"}
-    command = [sys.executable, "-m", "kernels.codegen", "--cc", "80"]
+    command = [sys.executable, "-m", "minidiffusion_kernels.codegen", "--cc", "80"]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode != 0 and "this process can only interpret" in done.stderr
 

@@ -5,10 +5,10 @@ import torch
 
 pytest.importorskip("triton")
 
-from minidiffusion_kernels.backend import auto_is
 from minidiffusion.diffusion.forward import sample
 from minidiffusion.diffusion.schedule import make_schedule
 from minidiffusion.networks.unet import UNet, UNetConfig
+from minidiffusion_kernels.backend import auto_is
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 STEPS = 32

@@ -148,7 +148,7 @@ def asked(name, m, n, d, block):
 
 
 def kept(name, m):
-    """Bytes for the way back, float32 whatever the dtype: L, or peak and share."""
+    """Bytes for the backward pass, float32 whatever the dtype: L, or peak and share."""
     return {"v3_masks": 4, "v4_tuned": 8}.get(name, 0) * m
 
 
@@ -214,14 +214,15 @@ def fresh(*words, **environment):
 
 
 def test_the_table_of_versions_and_the_formula_load_no_triton():
-    code = "import sys; from kernels.attention.versions import version; version('v0_formula'); print(*sys.modules)"
+    table = "from minidiffusion_kernels.attention.versions import version"
+    code = f"import sys; {table}; version('v0_formula'); print(*sys.modules)"
     assert "triton" not in fresh("-c", code).split()
 
 
 @pytest.mark.slow
 @compilable
 def test_each_step_costs_or_saves_the_instructions_that_version_4_tells_of(tmp_path):
-    lines = fresh("-m", "kernels.attention.versions", TRITON_CACHE_DIR=str(tmp_path)).splitlines()
+    lines = fresh("-m", "minidiffusion_kernels.attention.versions", TRITON_CACHE_DIR=str(tmp_path)).splitlines()
     for card in ("sm_80", "sm_90"):
         rows = [line for line in lines if line.startswith(card)]
         assert all(" spills 0 " in row for row in rows)

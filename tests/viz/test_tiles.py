@@ -20,7 +20,7 @@ M, N, D, BLOCK = 5, 7, 2, 3
 
 
 class Access(NamedTuple):
-    """As much of `kernels.traffic.Access` as is looked at."""
+    """As much of `minidiffusion_kernels.traffic.Access` as is looked at."""
 
     program: tuple[int, int, int]
     tensor: str

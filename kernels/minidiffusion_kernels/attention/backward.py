@@ -5,7 +5,7 @@ With P = softmax(S), S = Q K^T scale, and dO the gradient that arrives at O = P 
     dV = P^T dO,    dP = dO V^T,    dS = P (dP - delta),    dQ = scale dS K,    dK = scale dS^T Q
 
 delta_i = sum_j P_ij dP_ij = sum_d dO_id O_id is what the softmax takes off each row. P is not stored but computed once
-more from what the way forward has found, P = 2^(S log2(e) - peak) share. A row of dQ has one share: it waits until the
+more from what the forward pass has found, P = 2^(S log2(e) - peak) share. A row of dQ has one share: it waits until the
 sum is complete.
 
 dQ sums over keys, dK and dV sum over queries. So there are two kernels, each with the sum inside its loop; one program
@@ -20,8 +20,17 @@ import triton.language as tl
 from torch import Tensor
 
 from minidiffusion_kernels import backend
+from minidiffusion_kernels.attention.forward import (
+    head,
+    heads_last,
+    launch_options,
+    load,
+    present,
+    rows,
+    strides,
+    visible,
+)
 from minidiffusion_kernels.interpreter import jit
-from minidiffusion_kernels.attention.forward import head, heads_last, launch_options, load, present, rows, strides, visible
 
 
 @jit

@@ -2,8 +2,8 @@ r"""How large the tiles are, and how many warps share one: a small table, and wh
 
 BLOCK_M queries by BLOCK_N keys; num_stages: how many tiles ahead are being loaded. Larger tiles reread less, until the
 registers of a thread (255) or the memory of a multiprocessor (99 KB where it is scarcest) are full.
-`python -m kernels.codegen` compiles every entry, for all lengths, causal and not, and reports registers and spills;
-none has been timed.
+`python -m minidiffusion_kernels.codegen` compiles every entry, for all lengths, causal and not, and reports registers
+and spills; none has been timed.
 """
 
 from dataclasses import asdict, dataclass

@@ -3,13 +3,15 @@ r"""Attention forwards, in Triton, without the m x n matrix of weights (Dao et a
     o_i = sum_j exp(s_ij - peak_i) v_j / total_i,    total_i = sum_j exp(s_ij - peak_i),    s = Q K^T scale
 
 One program has BLOCK_M queries and walks along the keys, BLOCK_N at a time. It keeps, for each query, the largest score
-so far, the sum of the weights and the weighted sum of values; when a tile brings a larger score, both sums shrink by
-exp(old peak - new peak) (Milakov & Gimelshein 2018). The scores of a tile are all that ever exists of the matrix.
+so far (peak, the paper's m), the sum of the weights (total, its l) and the weighted sum of values; when a tile brings a
+larger score, both sums shrink by exp(old peak - new peak) (Milakov & Gimelshein 2018). The scores of a tile are all
+that ever exists of the matrix.
 
 Exponentials are powers of two, the one that the hardware has: exp(s - peak) = 2^(s log2(e) - peak), with log2(e) folded
-into the scale and the peak. What is saved for the way back is the denominator of each query's softmax, 2^peak total, as
-its peak and its share = 1 / total. Its logarithm peak + log2(total), the log-sum-exp, would be one number instead of
-two, but rounding it is an error of all weights of the query together, which no sum over keys averages out.
+into the scale and the peak. What is saved for the backward pass is the denominator of each query's softmax,
+2^peak total, as its peak and its share = 1 / total. Its logarithm peak + log2(total), the log-sum-exp, would be one
+number instead of two, but rounding it is an error of all weights of the query together, which no sum over keys averages
+out.
 
 Nearly all tiles are whole and wholly visible; they run without any mask. The ragged end, and with `causal` the
 diagonal, are a second loop over the same code.
@@ -23,8 +25,8 @@ import triton.language as tl
 from torch import Tensor
 
 from minidiffusion_kernels import backend
-from minidiffusion_kernels.interpreter import jit
 from minidiffusion_kernels.attention.configs import config, precision
+from minidiffusion_kernels.interpreter import jit
 
 
 @jit

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from minidiffusion_kernels.backend import interpreting, resolve, wanted
 from minidiffusion_kernels.attention import reference
+from minidiffusion_kernels.backend import interpreting, resolve, wanted
 
 OLDEST = (8, 0)  # an A100; before it, Triton multiplies matrices without the tensor cores
 WIDTHS = range(16, 129)
@@ -81,7 +81,8 @@ def contiguous_rows(x: Tensor) -> Tensor:
     return x if x.stride(-1) == 1 else x.contiguous()
 
 
-# The kernels as PyTorch operators, opaque to autograd, torch.compile and FakeTensorMode, which are told what they need.
+# The kernels as PyTorch operators. Autograd, torch.compile and FakeTensorMode cannot look into them; what they need to
+# know is registered here.
 
 
 @torch.library.custom_op("minidiffusion::attention", mutates_args=())

@@ -21,7 +21,9 @@ def line(values: dict[str, object]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        "python -m kernels.codegen", description=usage, formatter_class=argparse.RawDescriptionHelpFormatter
+        "python -m minidiffusion_kernels.codegen",
+        description=usage,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("words", nargs="*", help="only cases whose name contains all of these")
     parser.add_argument("--cc", type=int, nargs="+", default=CAPABILITIES, choices=CAPABILITIES)

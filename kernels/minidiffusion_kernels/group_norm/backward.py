@@ -18,9 +18,9 @@ import triton.language as tl
 from torch import Tensor
 
 from minidiffusion_kernels.backend import launching_on
-from minidiffusion_kernels.interpreter import jit
 from minidiffusion_kernels.group_norm.forward import parameter, per_channel, sample, tile
 from minidiffusion_kernels.group_norm.layout import Layout
+from minidiffusion_kernels.interpreter import jit
 
 MOST = 64  # registers a thread: the compiler can do with them, and more programs fit a multiprocessor
 

@@ -20,8 +20,8 @@ import triton.language as tl
 from torch import Tensor
 
 from minidiffusion_kernels.backend import launching_on
-from minidiffusion_kernels.interpreter import jit
 from minidiffusion_kernels.group_norm.layout import Layout
+from minidiffusion_kernels.interpreter import jit
 
 
 @jit

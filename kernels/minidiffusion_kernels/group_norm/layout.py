@@ -59,7 +59,7 @@ class Layout:
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """What every kernel is told."""
+        """The arguments that every kernel gets."""
         return self.C, self.S, self.members, self.T, self.stride_c, self.stride_s
 
     @property

@@ -56,14 +56,15 @@ def obstacle(x: Tensor, groups: int, weight: Tensor | None, bias: Tensor | None)
     return None
 
 
-# The kernels as PyTorch operators, opaque to autograd, torch.compile and FakeTensorMode, which are told what they need.
+# The kernels as PyTorch operators. Autograd, torch.compile and FakeTensorMode cannot look into them; what they need to
+# know is registered here.
 
 
 @torch.library.custom_op("minidiffusion::group_norm", mutates_args=())
 def fused_group_norm(
     x: Tensor, weight: Tensor | None, bias: Tensor | None, groups: int, eps: float, silu: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    from minidiffusion_kernels.group_norm.forward import forward  # only now: importing this package must not load triton
+    from minidiffusion_kernels.group_norm.forward import forward  # only now: importing the package must not load triton
 
     return forward(x, contiguous(weight), contiguous(bias), groups, eps, silu)
 

@@ -8,12 +8,14 @@ From v3_masks on there is `causal` as well. v1 to v4 are Triton's, and are impor
 from importlib import import_module
 from types import ModuleType
 
+__all__ = ["VERSIONS", "version"]
+
 VERSIONS = {
     "v0_formula": "three lines of PyTorch: the matrix of weights passes through memory six times",
     "v1_softmax": "the same as three kernels: four times",
     "v2_online": "one kernel with a running softmax: never; whole tiles only",
     "v3_masks": "any lengths, cross-attention, causal; keeps the logarithm of the denominator",
-    "v4_tuned": "what is shipped: as many bytes in fewer instructions, any strides, a way back",
+    "v4_tuned": "what is shipped: as many bytes in fewer instructions, any strides, a backward pass",
 }
 
 

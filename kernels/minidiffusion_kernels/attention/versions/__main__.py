@@ -1,6 +1,6 @@
 r"""The loop over keys of versions 2 to 4, compiled for equal tiles. No GPU is needed, and nothing is timed.
 
-    python -m kernels.attention.versions
+    python -m minidiffusion_kernels.attention.versions
 
 One line for each: how many instructions a tile of keys takes, and how many of them multiply, compare, select or take
 a power of two. "other" is mostly the arithmetic of addresses and masks.
@@ -10,10 +10,10 @@ from unittest import mock
 
 import torch
 
-from minidiffusion_kernels.codegen.compile import compiling_for
-from minidiffusion_kernels.codegen.measure import measure
 from minidiffusion_kernels.attention import forward as shipped
 from minidiffusion_kernels.attention.versions import v2_online, v3_masks, v4_tuned
+from minidiffusion_kernels.codegen.compile import compiling_for
+from minidiffusion_kernels.codegen.measure import measure
 
 # Version 4 gets the tile that the others have. With three stages, which is Triton's default, it spills at this one.
 TILE = {"BLOCK_M": 64, "BLOCK_N": 64, "num_warps": 4, "num_stages": 2}

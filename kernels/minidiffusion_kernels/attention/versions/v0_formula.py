@@ -8,7 +8,7 @@ to read. The m x n matrix passes through six times; beside it, Q, K, V are read 
     6 m n + 2 m d + 2 n d    numbers a head
 
 For the 4,096 places of a 64 x 64 latent and d = 40 that is 155 times what comes in and goes out.
-**Memory.** Three m x n matrices are made; two live at a time, and training keeps P until the way back.
+**Memory.** Three m x n matrices are made; two live at a time, and training keeps P for the backward pass.
 """
 
 import math

@@ -25,8 +25,8 @@ import torch
 import triton.language as tl
 from torch import Tensor
 
-from minidiffusion_kernels.interpreter import jit
 from minidiffusion_kernels.attention.versions.v1_softmax import refuse_ragged
+from minidiffusion_kernels.interpreter import jit
 
 
 @jit

@@ -10,7 +10,7 @@ No row of -inf alone can occur (it would be NaN): the first tile holds key 0, wh
 `causal` hides the keys after the query; tiles in which it hides all are not even loaded.
 
 **Bytes.** As version 2, with the number of tiles rounded up, and causal about half of K and V. One number a query is
-added, L = peak + log(total): with it the way back finds any weight again, P = exp(S - L), without looking for the
+added, L = peak + log(total): with it the backward pass finds any weight again, P = exp(S - L), without looking for the
 peak and without having kept the matrix.
 
     2 m d + 2 n d ceil(m / BLOCK) + m    numbers a head (L is float32 always)

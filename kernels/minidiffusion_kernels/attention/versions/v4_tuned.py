@@ -1,8 +1,8 @@
-r"""Version 4: the kernel that is shipped, `kernels/attention/forward.py`. Read it beside version 3.
+r"""Version 4: the kernel that is shipped, `attention/forward.py`. Read it beside version 3.
 
 **What changes.** At equal tiles hardly a byte: it reads and writes what version 3 does, and one number a query more.
 It saves instructions, in the loop over keys. For one tile of 64 x 64 (d = 64, half precision, an A100, Triton 3.7.1)
-`python -m kernels.attention.versions` counts
+`python -m minidiffusion_kernels.attention.versions` counts
 
     version                          2     3     3 causal   4     4 causal
     instructions a tile of keys      519   619   720        338   344
@@ -16,13 +16,13 @@ It saves instructions, in the loop over keys. For one tile of 64 x 64 (d = 64, h
 - *UNIT.* Strides are handed over in units of up to 16 numbers, so the compiler knows that rows begin at multiples of
   it and loads 128 bits with one instruction, for any layout of heads, also for slices of one projection.
 - *Tiles by card* (`configs.py`). 128 queries share a key on an A100: a quarter of the bytes of K and V that 32 ask
-  for. How large is possible, registers decide; `python -m kernels.codegen` compiles every choice and counts what
-  spills.
+  for. How large is possible, registers decide; `python -m minidiffusion_kernels.codegen` compiles every choice and
+  counts what spills.
 - *Peak and share instead of L.* The denominator is kept in two numbers, peak and 1 / total. Version 3 rounds their
   one logarithm, and that is an error of all weights of a query together.
 
-And it is complete: any strides, float64 to check gradients, the way back (`backward.py`), the operator (`op.py`). No
-GPU has run any of the five: which instruction count means how much time is not known here.
+And it is complete: any strides, float64 to check gradients, the backward pass (`backward.py`), the operator (`op.py`).
+No GPU has run any of the five: which instruction count means how much time is not known here.
 """
 
 import math
