@@ -1,1 +1,14 @@
-r"""TODO"""
+r"""What can be done with prompts and pictures (article 1.2 and 5). Each file of this folder is one action.
+
+    imagine    pictures of a prompt
+    vary       pictures like this one (SDEdit)
+    repaint    a region is drawn anew
+    zoom       the picture shrinks, and its surroundings are drawn
+    pan        the canvas grows to one side
+    blend      pictures between two to five
+    upscale    twice the pixels
+    write      pictures of a prompt, by the token pipeline
+
+An action is a function under the decorator `@action` (`action.py`), in a file that bears its name. That file is all
+there is to add: the command line, the studio and `again` find it by its name (`registry.py`).
+"""

@@ -1,4 +1,4 @@
-r"""What it is good for: a picture book from a story, a sheet of icons, a pattern for a wall (article 5).
+r"""A picture book from a story (article 5).
 
 A **story** is a text file. Its first line, if it begins with "# ", is the title; every other line that is not empty is
 a page. A page may say what is read and what is drawn, with a bar between:
@@ -14,18 +14,16 @@ browser prints it, one page a sheet.
 import base64
 import html
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
-import PIL.Image
-
-from minidiffusion.actions.registry import imagine, upscale
-from minidiffusion.pipelines.settings import DEFAULTS, SamplingSettings
-from minidiffusion.images.grid import grid
+from minidiffusion.actions.upscale import upscale
+from minidiffusion.errors import UserError
 from minidiffusion.images.png import to_png
-from minidiffusion.pipelines.text_to_image import TextToImage
-from minidiffusion.prompt.parser import Prompt, jobs, parse
 from minidiffusion.images.record import Picture
+from minidiffusion.pipelines.settings import DEFAULTS, SamplingSettings
+from minidiffusion.pipelines.text_to_image import TextToImage
+from minidiffusion.prompt.flags import Prompt
+from minidiffusion.prompt.parser import parse
 
 MOST_PAGES = 100
 
@@ -38,27 +36,29 @@ class Page(NamedTuple):
 
 
 def read_story(story: str) -> tuple[str, list[Page]]:
-    r"""(title, pages). Raises ValueError for no page, for more than MOST_PAGES, and for a prompt that is not valid."""
+    r"""(title, pages). Raises UserError for no page, for more than MOST_PAGES, and for a prompt that is not valid."""
     lines = [line.strip() for line in story.splitlines() if line.strip()]
     title = lines.pop(0).removeprefix("# ") if lines and lines[0].startswith("# ") else ""
     if not 1 <= len(lines) <= MOST_PAGES:
-        raise ValueError(f"The story has {len(lines)} pages; valid are 1 to {MOST_PAGES}, each a line.")
+        raise UserError(f"A story must have 1 to {MOST_PAGES} pages, each a line, got {len(lines)}.")
     pages = []
     for number, line in enumerate(lines, start=1):
         text, bar, prompt = line.partition("|")
         try:
             pages.append(Page(text.strip(), parse((prompt if bar else text).strip())))
-        except ValueError as error:
-            raise ValueError(f"Page {number}: {error}") from error
+        except UserError as error:
+            raise UserError(f"Page {number}: {error}") from error
     return title, pages
 
 
-def illustrate(model: TextToImage, pages: Sequence[Page], seed: int = 0, how: SamplingSettings = DEFAULTS) -> list[Picture]:
+def illustrate(
+    model: TextToImage, pages: Sequence[Page], seed: int = 0, settings: SamplingSettings = DEFAULTS
+) -> list[Picture]:
     r"""A picture for each page, with twice the pixels that the model draws. Page i has its own seed, or `seed` + i."""
     pictures = []
     for i, page in enumerate(pages):
         own = seed + i if page.prompt.seed is None else page.prompt.seed
-        (picture,) = imagine(model, page.prompt, [own], how)
+        (picture,) = model.imagine(page.prompt, [own], settings)
         pictures += upscale(model, picture, [own])
     return pictures
 
@@ -87,30 +87,4 @@ h1 { font-weight: normal; margin: 20vh 0 }
 
 
 def embedded(picture: Picture) -> str:
-    record = picture.record.to_dict() if picture.record else {}
-    return base64.b64encode(to_png(picture.image, record)).decode()
-
-
-def icons(model: TextToImage, text: str, seed: int = 0, how: SamplingSettings = DEFAULTS) -> tuple[PIL.Image.Image, list[Picture]]:
-    r"""A sheet of what the choices of a prompt make, all from one seed so that they belong together, and the icons.
-
-    "a {red, blue} {house, boat}, paper cut" makes four. Each is drawn with twice the pixels.
-    """
-    prompts = jobs(text)
-    drawn = [imagine(model, prompt, [seed], how)[0] for prompt in prompts]
-    large = [upscale(model, picture, [seed])[0] for picture in drawn]
-    return grid([picture.image for picture in large], enlarge=2), large
-
-
-def pattern(
-    model: TextToImage, text: str, seed: int = 0, times: int = 3, how: SamplingSettings = DEFAULTS
-) -> tuple[PIL.Image.Image, Picture]:
-    r"""A picture without a seam (--tile), laid `times` x `times` side by side, and the one picture."""
-    if not 1 <= times <= 16:
-        raise ValueError(f"The pattern is to be laid {times} times each way; valid are 1 to 16.")
-    (picture,) = imagine(model, replace(parse(text), tile=True), [seed], how)
-    tile = picture.image
-    wall = PIL.Image.new("RGB", (times * tile.width, times * tile.height))
-    for i in range(times * times):
-        wall.paste(tile, (i % times * tile.width, i // times * tile.height))
-    return wall, picture
+    return base64.b64encode(to_png(picture.image, picture.record)).decode()

@@ -12,7 +12,7 @@ def grid(images: Sequence[PIL.Image.Image], columns: int | None = None, enlarge:
     r"""The images, all of one size, in rows; each pixel becomes a crisp square, with a gap as wide as one in between.
 
     columns: by default all in one row up to three, and as square as possible from four on (four: 2 x 2). enlarge: by
-    default 6, and less for pictures more than 64 wide, down to 1. Raises ValueError for no images, images of different
+    default 6, and less for pictures more than 64 wide, down to 1. Raises UserError for no images, images of different
     sizes, and numbers below 1.
     """
     if len({image.size for image in images}) != 1:

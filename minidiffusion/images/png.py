@@ -1,13 +1,16 @@
-r"""Pictures on paper: a sheet to look at, and PNG files that remember how they were made.
+r"""PNG files that carry the record of how they were made.
 
-Each PNG carries its record as JSON in a text chunk named "minidiffusion" (tEXt; PNG specification, section 11.3.3), so
-that a picture which has lost its file name, its folder and its owner can still be made again.
+The record is JSON in a text chunk named "minidiffusion" (tEXt; PNG specification, section 11.3.3), so a picture that
+was renamed, moved or sent to somebody else can still be made again. Files of four pictures:
+
+    NAME.png       all of them on one sheet, with what their records share
+    NAME-1.png ... NAME-4.png   each alone, with its own record
+    NAME.json      the record of the sheet, readable
 """
 
 import hashlib
 import io
 import json
-import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,55 +20,46 @@ import PIL.Image
 from PIL.PngImagePlugin import PngInfo
 
 from minidiffusion.checkpoint import make_folder, write_atomically
-from minidiffusion.images.record import Picture
+from minidiffusion.errors import UserError
+
+from .grid import grid
+from .read_picture import read_picture
+from .record import Picture, Record
 
 CHUNK = "minidiffusion"
 
 
-def grid(images: Sequence[PIL.Image.Image], columns: int | None = None, enlarge: int | None = None) -> PIL.Image.Image:
-    r"""The images, all of one size, in rows; each pixel becomes a crisp square, with a gap as wide as one in between.
-
-    columns: by default all in one row up to three, and as square as possible from four on (four: 2 x 2). enlarge: by
-    default 6, and less for pictures more than 64 wide, down to 1. Raises ValueError for no images, images of different
-    sizes, and numbers below 1.
-    """
-    if len({image.size for image in images}) != 1:
-        raise ValueError("A grid needs at least one image, and all of one size.")
-    enlarge = max(1, min(6, 6 * 64 // images[0].width)) if enlarge is None else enlarge
-    if enlarge < 1 or (columns is not None and columns < 1):
-        raise ValueError(f"Columns and enlargement of a grid are at least 1, not {columns} and {enlarge}.")
-    n = len(images)
-    columns = columns or (n if n < 4 else math.ceil(math.sqrt(n)))
-    width, height = (enlarge * side for side in images[0].size)
-    gap = enlarge
-    rows = math.ceil(n / columns)
-    sheet = PIL.Image.new("RGB", (columns * (width + gap) - gap, rows * (height + gap) - gap), "white")
-    for i, image in enumerate(images):
-        row, column = divmod(i, columns)
-        large = image.resize((width, height), PIL.Image.Resampling.NEAREST)
-        sheet.paste(large, (column * (width + gap), row * (height + gap)))
-    return sheet
-
-
-def to_png(image: PIL.Image.Image, record: dict[str, Any]) -> bytes:
+def to_png(image: PIL.Image.Image, record: Record | dict[str, Any] | None = None) -> bytes:
     r"""A PNG file that carries the record. Its JSON is pure ASCII, as a tEXt chunk demands."""
     info = PngInfo()
-    info.add_text(CHUNK, json.dumps(record))
+    info.add_text(CHUNK, json.dumps(record.to_dict() if isinstance(record, Record) else record or {}))
     buffer = io.BytesIO()
     image.save(buffer, format="PNG", pnginfo=info)
     return buffer.getvalue()
 
 
 def read_record(path: str | Path) -> dict[str, Any]:
-    r"""How the picture in a PNG was made. Raises ValueError if the file is no PNG or carries no record."""
+    r"""How the picture in a PNG was made. Raises UserError if the file is no PNG or carries no record."""
     try:
         with PIL.Image.open(path) as image:
             image.load()
             return json.loads(image.info[CHUNK])
     except FileNotFoundError:
-        raise ValueError(f"There is no file {path}.") from None
+        raise UserError(f"There is no file {path}.") from None
     except Exception as error:  # a damaged file can raise nearly anything inside the decoder
-        raise ValueError(f"{path} is not a PNG with a record of minidiffusion.") from error
+        raise UserError(f"{path} is not a PNG with a record of minidiffusion.") from error
+
+
+def open_picture(path: str | Path) -> Picture:
+    r"""The picture of a file or URL, with its record if it carries one that is whole.
+
+    Raises UserError for what cannot be read as a picture.
+    """
+    image = read_picture(path)
+    try:
+        return Picture(image, Record.from_dict(read_record(path)))
+    except UserError:
+        return Picture(image, None)
 
 
 def write_pictures(pictures: Sequence[Picture], sheet: Path) -> list[Path]:
@@ -90,7 +84,7 @@ def write_pictures(pictures: Sequence[Picture], sheet: Path) -> list[Path]:
 
 
 def to_json(record: dict[str, Any]) -> bytes:
-    r"""The record as a readable file: Chinese stays Chinese, and what UTF-8 cannot spell becomes a JSON escape."""
+    r"""The record as a readable file: Chinese stays Chinese, and what UTF-8 cannot encode becomes a JSON escape."""
     return (json.dumps(record, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
 
 

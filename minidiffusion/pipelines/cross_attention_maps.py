@@ -1,9 +1,11 @@
-r"""Where did it look for *red*? A map for each word of a prompt (article 2.3.2; Tang et al. 2022; Hertz et al. 2022).
+r"""Where did the denoiser look for *red*? A map for each word (DAAM, Tang et al. 2022; Hertz et al. 2022; article
+2.3.2).
 
     map_word(place) = mean over passes, layers and heads of  sum over the word's tokens of  softmax(Q K^T / sqrt(d))
 
-In cross-attention every place of the picture asks, and the tokens of the prompt answer; the weights say which. They are
-not kept when a picture is drawn, but its record is, so it is drawn once more while `attention_maps` watches.
+In cross-attention every place of the picture is a query, and the tokens of the prompt are the keys; the weights say
+which were used. They are not kept when a picture is drawn, but its record is, so it is drawn once more while
+`attention_maps` watches.
 
 A map says where a word was looked up. It does not say what the word did there; see lessons 08 and 14.
 """
@@ -21,29 +23,33 @@ from torch import Tensor, nn
 
 from minidiffusion.attention.maps import CROSS, Maps, attention_maps
 from minidiffusion.clip.tokenizer import Tokenizer
-from minidiffusion.picturebook.captions import vocabulary
-
-from minidiffusion.actions.registry import again
-from minidiffusion.pipelines.text_to_image import TextToImage
-from minidiffusion.prompt.parser import parse
+from minidiffusion.errors import UserError
 from minidiffusion.images.record import Picture, Record
+from minidiffusion.picturebook.captions import vocabulary
 from minidiffusion.prompt.conditions import conditions
+from minidiffusion.prompt.parser import parse
+
+from .settings import SamplingSettings
+from .text_to_image import TextToImage
 
 
 def cross_attention_maps(model: TextToImage, picture: Picture) -> list[tuple[str, Float[np.ndarray, "h w"]]]:
     r"""For each word of the prompt, in order: how much each place of the latent looked at it, 0 to 1.
 
     What is missing to 1 went to the other tokens, most of it to those at which a text starts and ends. Takes as long as
-    drawing the picture. Raises ValueError for a picture that `imagine` did not make, or not of one prompt alone, and as
-    `actions.again` does.
+    drawing the picture. Raises UserError for a picture that `imagine` did not make, or not of one text alone, or with
+    other weights.
     """
-    if picture.record is None or picture.record.action != "imagine":
-        raise ValueError("Where it looked for a word can be told of a picture that imagine made, and of no other.")
-    prompt = parse(picture.record.prompt)
-    texts = [text for text, _ in conditions(prompt, picture.record.seed)]
+    record = picture.record
+    if record is None or record.action != "imagine":
+        raise UserError("Attention maps exist for a picture that imagine made, and for no other.")
+    prompt = parse(record.prompt)
+    texts = [text for text, _ in conditions(prompt, record.seed)]
     if len(prompt.parts) != 1 or len(texts) != 1 or prompt.images or prompt.sref:
-        raise ValueError("Where it looked can be told of one prompt alone: no ::, --stylize, --weird, no pictures.")
-    _, looked = watched(model, picture.record)
+        raise UserError("Attention maps exist for one text alone: no ::, --stylize, --weird, no pictures.")
+    if record.weights != model.weights_hash:
+        raise UserError("The picture was made by other weights than these.")
+    _, looked = watched(model, record)
     words = spans(model.tokenizer, texts[0], model.context_length)
     return [(word, looked[span].sum(0).cpu().numpy()) for word, span in words]
 
@@ -52,6 +58,8 @@ def watched(model: TextToImage, record: Record) -> tuple[Picture, Float[Tensor, 
     r"""The picture, drawn again, and how much each place of its latent looked at each of the n tokens of its prompt."""
     f = model.vae.config.downsampling
     layers = nn.ModuleList(layer for name, layer in model.unet.named_modules() if name.endswith(CROSS))
+    settings = SamplingSettings(record.steps, record.guidance, record.sampler)  # type: ignore[arg-type]  # checked there
+    size = (record.width, record.height) if "size" in record.settings else None
     passes = []
     with ExitStack() as watching:
         maps = watching.enter_context(attention_maps(layers))
@@ -59,7 +67,7 @@ def watched(model: TextToImage, record: Record) -> tuple[Picture, Float[Tensor, 
             lambda *_: passes.append(on_latent(maps, record.height // f, record.width // f))
         )
         watching.callback(after_each_pass.remove)
-        picture = again(model, record)
+        (picture,) = model.imagine(record.prompt, [record.seed], settings, size=size)
     return picture, torch.stack(passes).mean(0)
 
 

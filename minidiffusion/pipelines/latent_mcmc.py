@@ -1,4 +1,4 @@
-r"""Text to picture with no diffusion at all: a walk through the VAE's latent space (article 3.2).
+r"""Text to image without diffusion: MCMC in the VAE's latent space (article 3.2).
 
     p(u | prompt)  ~  N(u; 0, I) exp( strength * sim(CLIP(picture(u)), CLIP(prompt)) )
     picture(u) = decode(mean + L u),      L L^T = covariance of the latents of real pictures
@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from minidiffusion.pipelines.text_to_image import TextToImage
+from .text_to_image import TextToImage
 
 
 class LatentPrior(NamedTuple):

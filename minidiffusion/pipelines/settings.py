@@ -1,8 +1,10 @@
-r"""Which settings a picture can have. What is outside is refused, with what is valid, before anything is computed."""
+r"""How pictures are sampled, and which values are valid. What is not is refused before anything is computed."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-from minidiffusion.diffusion.sampler import SAMPLERS
+from minidiffusion.diffusion.sampler import SAMPLERS, SamplerName, Step
+from minidiffusion.errors import UserError
 
 MAX_SEED = 2**32 - 1
 MAX_GUIDANCE = 100.0
@@ -12,25 +14,48 @@ Size = int | tuple[int, int]
 """Width and height of a picture in pixels; one number if they are the same."""
 
 
-def check(prompts: Sequence[str], seeds: Sequence[int], guidance: float, sampler: str | None = None) -> None:
-    r"""Raises ValueError, naming what is valid, for settings outside their range. sampler: None where there is none."""
-    if not seeds or len(prompts) != len(seeds):
-        raise ValueError(f"Each picture needs a prompt and a seed, not {len(prompts)} prompts and {len(seeds)} seeds.")
+@dataclass(frozen=True)
+class SamplingSettings:
+    r"""All settings that have nothing to do with what is to be seen. Raises UserError for a value out of range."""
+
+    steps: int = 25
+    """Steps of the sampler, 1 to the schedule's T."""
+    guidance: float | None = None
+    """0 ignores the prompt, 1 is what the network learnt, up to 100 exaggerates it; None is what suits the weights."""
+    sampler: SamplerName = "dpm++"
+    on_step: Callable[[Step], None] | None = None
+    """Called after each step, with the sampler's `Step`."""
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise UserError(f"steps must be at least 1, got {self.steps}.")
+        if self.guidance is not None:
+            check_guidance(self.guidance)
+        if self.sampler not in SAMPLERS:
+            raise UserError(f"sampler must be one of {', '.join(SAMPLERS)}, got {self.sampler!r}.")
+
+
+DEFAULTS = SamplingSettings()
+
+
+def check_guidance(guidance: float) -> None:
+    if not 0 <= guidance <= MAX_GUIDANCE:  # NaN fails every comparison
+        raise UserError(f"guidance must be between 0 and {MAX_GUIDANCE:.0f}, got {guidance}.")
+
+
+def check_seeds(seeds: Sequence[int], prompts: int | None = None) -> None:
+    r"""Raises UserError for no seed, a seed out of range, and if there are not as many `prompts`."""
+    if not seeds or prompts not in (None, len(seeds)):
+        raise UserError(f"Each picture needs a prompt and a seed, got {prompts} prompts and {len(seeds)} seeds.")
     for seed in seeds:
         if not 0 <= seed <= MAX_SEED:
-            raise ValueError(f"The seed is {seed}; valid are 0 to {MAX_SEED}.")
-    if not 0 <= guidance <= MAX_GUIDANCE:  # NaN fails every comparison
-        raise ValueError(f"The guidance is {guidance}; valid are 0 to {MAX_GUIDANCE:.0f}.")
-    if sampler is not None and sampler not in SAMPLERS:
-        raise ValueError(f"The sampler is {sampler!r}; valid are {', '.join(SAMPLERS)}.")
+            raise UserError(f"seed must be between 0 and {MAX_SEED}, got {seed}.")
 
 
 def check_size(size: int, step: int) -> None:
-    r"""Raises ValueError, naming the nearest valid sizes, unless `size` is a multiple of `step` up to MAX_SIZE."""
+    r"""Raises UserError, naming the nearest valid sizes, unless `size` is a multiple of `step` up to MAX_SIZE."""
     if size % step or not step <= size <= MAX_SIZE:
         largest = MAX_SIZE // step * step
         below, above = (min(max(near, step), largest) for near in (size // step * step, (size // step + 1) * step))
         nearest = f"{below}" if below == above else f"{below} and {above}"
-        raise ValueError(
-            f"The size is {size}; valid are the multiples of {step} up to {largest}, next to it {nearest}."
-        )
+        raise UserError(f"size must be a multiple of {step} up to {largest}, got {size}; the nearest: {nearest}.")

@@ -1,36 +1,50 @@
-r"""From a prompt to pictures: the whole way in one place (article 3.1.3; Rombach et al. 2022).
+r"""Latent diffusion, from a prompt to pictures (article 3.1.3; Rombach et al. 2022).
 
-    prompt --tokenizer--> ids --CLIP--> context --+
-                                                  v
+    prompt --parser--> words --tokenizer, CLIP--> context --+
+                                                            v
     seed --> x_T ~ N(0, I) --> sampler: x_t -> U-Net, guided -> x_{t-1} -> ... -> x_0 --VAE--> picture
+
+`TextToImage.sample` is the one guided sampling path. Everything that draws is an argument of it: image-to-image starts
+from latents that are noised part of the way (`start`), inpainting knows a region (`known`), patterns without a seam and
+pictures of any shape are flags of the prompt, an examination is many prompts at once.
 
 A picture is decided by its prompt, its seed and the settings, and by nothing else: each seed has random numbers of its
 own, so picture 3 of a batch is the picture that its seed alone would have made.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from torch import Tensor
 
-from minidiffusion.checkpoint import CheckpointError, check_hashes, file_hash, load_config, load_model, save_model
-from minidiffusion.clip.encoder import CLIP, CLIPConfig, TextEncoder
+from minidiffusion.checkpoint import CheckpointError, save_model
+from minidiffusion.clip.encoder import CLIP, TextEncoder
 from minidiffusion.clip.tokenizer import Tokenizer
-from minidiffusion.diffusion.guidance import classifier_free
+from minidiffusion.diffusion.guidance import composed
+from minidiffusion.diffusion.inpaint import with_known_region
 from minidiffusion.diffusion.prediction import PredictionType, denoiser
 from minidiffusion.diffusion.sampler import SAMPLERS, Step
-from minidiffusion.diffusion.schedule import ScheduleName, make_schedule
-from minidiffusion.latent.vae import AutoencoderKL, VAEConfig
-from minidiffusion.networks.unet import UNet, UNetConfig
-from minidiffusion.networks.upscaler import Upscaler, UpscalerConfig
-
+from minidiffusion.diffusion.schedule import ScheduleName, Times, make_schedule
+from minidiffusion.errors import UserError
+from minidiffusion.images.record import Picture, with_records
+from minidiffusion.latent.vae import AutoencoderKL
+from minidiffusion.networks.seamless import seamless
+from minidiffusion.networks.unet import UNet
+from minidiffusion.networks.upscaler import Upscaler
 from minidiffusion.pretrained import stable_diffusion
-from minidiffusion.images.record import Picture
-from minidiffusion.pipelines.settings import Size, check, check_size
-from minidiffusion.pretrained.weights import FILES, INDEX, NETWORKS, Index, find_weights, write_index
+from minidiffusion.pretrained.weights import NETWORKS, check_fit, find_weights, load_parts, write_index
+from minidiffusion.prompt.conditions import Weighted, conditions
+from minidiffusion.prompt.describe import picture_conditions
+from minidiffusion.prompt.flags import Prompt
+from minidiffusion.prompt.parser import parse, record_text
+
+from .settings import DEFAULTS, SamplingSettings, Size, check_seeds, check_size
 
 
 class SeededNoise:
@@ -48,8 +62,12 @@ class TextToImage:
 
     clip: a whole CLIP, or only the text encoder of one, which is all that a picture needs. size: width and height of a
     picture unless another is asked for; by default those that CLIP sees. guidance: what suits these weights. upscaler:
-    for pictures with twice the pixels. Raises ValueError for parts that do not fit each other.
+    for pictures with twice the pixels. weights_hash: goes into records. Raises UserError for parts that do not fit
+    each other.
     """
+
+    by_tokens = False
+    """Which actions it can do (`actions/action.py`)."""
 
     def __init__(
         self,
@@ -60,7 +78,7 @@ class TextToImage:
         schedule: ScheduleName = "cosine",
         T: int = 1000,
         prediction: PredictionType = "v",
-        weights: str = "",
+        weights_hash: str = "",
         size: int | None = None,
         guidance: float = 2.5,
         upscaler: Upscaler | None = None,
@@ -70,56 +88,35 @@ class TextToImage:
         else:
             self.clip, self.text_model = None, clip.eval()
         if size is None:
-            raise ValueError("A text encoder alone does not say how large a picture is: size is missing.")
+            raise UserError("A text encoder alone does not say how large a picture is: size is missing.")
         self.size, self.guidance, self.upscaler = size, guidance, upscaler.eval() if upscaler else None
         self.tokenizer, self.unet, self.vae = tokenizer, unet.eval(), vae.eval()
-        self.schedule, self.prediction, self.weights = make_schedule(schedule, T), prediction, weights
-        self.settings = {"schedule": schedule, "T": T, "prediction": prediction}
+        self.schedule, self.prediction, self.weights_hash = make_schedule(schedule, T), prediction, weights_hash
+        self.training_noise = {"schedule": schedule, "T": T, "prediction": prediction}
         words = self.text_model.token_embedding
-        for what, a, b in (
+        check_fit(
             ("tokens of the tokenizer, and of CLIP", tokenizer.vocab_size, words.num_embeddings),
             ("width of CLIP's text, and of the U-Net's context", words.embedding_dim, unet.config.context_dim),
             ("channels of the VAE's latents, and of the U-Net", vae.config.latent_channels, unet.config.in_channels),
-        ):
-            if a != b:
-                raise ValueError(f"The networks do not fit each other ({what}: {a} and {b}).")
+        )
         if prediction == "eps" and self.schedule.alpha[-1] == 0:
-            raise ValueError(f"Predicting 'eps' says nothing of x_0 in pure noise, where schedule {schedule!r} begins.")
+            raise UserError(f"Predicting 'eps' says nothing of x_0 in pure noise, where schedule {schedule!r} begins.")
 
     @classmethod
     def load(cls, weights: str | Path = "picturebook", device: str | torch.device = "cpu") -> "TextToImage":
         r"""The weights of that name that come with minidiffusion, or those in a folder, or Stable Diffusion 1.5.
 
         Of our own weights, every file is compared with its hash in model.json. Stable Diffusion is a folder of
-        diffusers or a single .safetensors file (`stable_diffusion.py`). Raises CheckpointError, with one sentence, for
-        a missing folder and for files that are missing, damaged, from another training or for other networks.
+        diffusers or a single .safetensors file (`pretrained/stable_diffusion.py`). Raises CheckpointError, with one
+        sentence, for a missing folder and for files that are missing, damaged, from another training or for other
+        networks.
         """
-        folder = find_weights(weights)
-        if stable_diffusion.is_stable_diffusion(folder):
-            try:
-                return cls(**stable_diffusion.load(folder)._asdict()).to(device)
-            except ValueError as error:
-                raise CheckpointError(f"{folder}: {error}") from error
-        index = load_config(folder / INDEX, Index)
-        upscaler = None
-        if (folder / "upscaler.safetensors").exists():
-            check_hashes(folder / INDEX, index.sha256, ["upscaler.json", "upscaler.safetensors"])
-            upscaler = load_model(folder, "upscaler", UpscalerConfig, Upscaler)
-        check_hashes(folder / INDEX, index.sha256, FILES)
+        path = find_weights(weights)
+        load = stable_diffusion.load if stable_diffusion.is_stable_diffusion(path) else load_parts
         try:
-            return cls(
-                Tokenizer.load(folder / "tokenizer.json"),
-                load_model(folder, "clip", CLIPConfig, CLIP),
-                load_model(folder, "unet", UNetConfig, UNet),
-                load_model(folder, "vae", VAEConfig, AutoencoderKL),
-                index.schedule,
-                index.T,
-                index.prediction,
-                file_hash(folder / INDEX),
-                upscaler=upscaler,
-            ).to(device)
-        except ValueError as error:
-            raise CheckpointError(f"{folder}: {error}") from error
+            return cls(**load(path)._asdict()).to(device)
+        except UserError as error:
+            raise CheckpointError(f"{path}: {error}") from error
 
     def save(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
         r"""Write all parts and model.json; torch.float16 halves the files.
@@ -136,7 +133,7 @@ class TextToImage:
         if self.upscaler is not None:
             save_model(folder, "upscaler", self.upscaler, self.upscaler.config, dtype)
         self.tokenizer.save(Path(folder, "tokenizer.json"))
-        write_index(folder, **self.settings)
+        write_index(folder, **self.training_noise)
 
     def to(self, device: str | torch.device) -> "TextToImage":
         r"""Move the networks."""
@@ -144,7 +141,12 @@ class TextToImage:
             network.to(device)
         return self
 
-    # ------------------------------------------------------------------------------------------------------- sampling
+    # ------------------------------------------------------------------------------------------------------- the parts
+
+    @property
+    def device(self) -> torch.device:
+        r"""Where the networks are."""
+        return self.unet.conv_in.weight.device
 
     @property
     def context_length(self) -> int:
@@ -156,10 +158,23 @@ class TextToImage:
         r"""Every size is a multiple of this: 2^(levels - 1) latent positions, since each level of the U-Net halves."""
         return self.vae.config.downsampling * 2 ** (len(self.unet.config.channels) - 1)
 
+    def sides(self, size: Size | None) -> tuple[int, int]:
+        r"""(width, height) in pixels. Raises UserError, naming the nearest valid number, for what cannot be drawn."""
+        size = self.size if size is None else size
+        width, height = (size, size) if isinstance(size, int) else size
+        check_size(width, self.size_step)
+        check_size(height, self.size_step)
+        return width, height
+
+    def sides_of(self, ar: tuple[int, int]) -> tuple[int, int]:
+        r"""(width, height) in pixels: the shorter is the model's own, the longer the nearest that it can draw."""
+        longer = self.size_step * round(self.size * max(ar) / min(ar) / self.size_step)
+        return (longer, self.size) if ar[0] >= ar[1] else (self.size, longer)
+
     @torch.inference_mode()
-    def context(self, prompts: Sequence[str]) -> Float[Tensor, "b n d"]:
-        r"""What the U-Net reads of the prompts: CLIP's vector for each token. Of a long prompt, only the beginning."""
-        ids = self.tokenizer(prompts, self.context_length)
+    def context(self, texts: Sequence[str]) -> Float[Tensor, "b n d"]:
+        r"""What the U-Net reads of the texts: CLIP's vector for each token. Of a long text, only the beginning."""
+        ids = self.tokenizer(texts, self.context_length)
         return self.text_model(ids.to(self.device))[0]
 
     @torch.inference_mode()
@@ -172,86 +187,131 @@ class TextToImage:
         r"""Latents, as the sampler has them, to pictures in [-1, 1]. Shows an unfinished `step.x0_hat` as well."""
         return self.vae.decode(z / self.vae.config.scaling_factor).clamp(-1, 1)
 
-    @property
-    def device(self) -> torch.device:
-        r"""Where the networks are."""
-        return self.unet.conv_in.weight.device
+    # -------------------------------------------------------------------------------------------------------- sampling
 
-    def trajectory(
+    @torch.inference_mode()
+    def sample(
         self,
-        prompts: str | Sequence[str],
+        prompts: str | Prompt | Sequence[str | Prompt],
         seeds: Sequence[int],
-        steps: int = 25,
-        guidance: float | None = None,
-        negative: str = "",
-        sampler: str = "dpm++",
+        settings: SamplingSettings = DEFAULTS,
+        *,
         size: Size | None = None,
+        extra: Sequence[Weighted] = (),
+        start: Float[Tensor, "b c h w"] | None = None,
+        strength: float = 1.0,
+        known: tuple[Tensor, Tensor] | None = None,
+        **changes: Any,
     ) -> Iterator[Step]:
         r"""The sampler's steps, in latents `b c h w`: from noise, which is not yielded, to the last, which is x_0.
 
-        prompts: one for all seeds, or one for each. guidance: None is what suits the weights, `self.guidance`. size:
-        width and height in pixels, one number if they are the same, and None for `self.size`. Raises ValueError for
-        settings outside their range.
+        prompts: one for all seeds, or one for each, in the prompt language or parsed. size: width and height in pixels,
+        by default as the prompt's --ar says. extra: more weighted conditions, such as what other pictures show. start:
+        latents to begin with, noised as far as `strength` says: 0 not at all, 1 is pure noise. known: latents, and a
+        mask that is 0 where the result must equal them. changes: fields of `settings`, as in `steps=10`. Raises
+        UserError for settings outside their range, and for prompts that differ in more than words.
         """
-        guidance = self.guidance if guidance is None else guidance
-        prompts = [prompts] * len(seeds) if isinstance(prompts, str) else list(prompts)
-        check(prompts, seeds, guidance, sampler)
-        width, height = self.sides(size)
-        times, noise, f = self.schedule.times(steps), SeededNoise(seeds), self.vae.config.downsampling
-        x_T = noise(torch.empty(len(seeds), self.unet.config.in_channels, height // f, width // f, device=self.device))
-        denoise = denoiser(self.unet, self.schedule, self.prediction)
-        denoise = classifier_free(denoise, self.context(prompts), self.context([negative] * len(seeds)), guidance)
-        yield from SAMPLERS[sampler](torch.inference_mode()(denoise), self.schedule.spread_T * x_T, times, noise=noise)
+        settings = replace(settings, **changes)
+        prompts = as_prompts(prompts, seeds)
+        first = prompts[0]
+        steps = settings.steps * first.quality
+        if steps > self.schedule.T:
+            raise UserError(f"steps must be between 1 and {self.schedule.T}, got {steps}.")
 
-    def sides(self, size: Size | None) -> tuple[int, int]:
-        r"""(width, height) in pixels. Raises ValueError, naming the nearest valid number, for what cannot be drawn."""
-        size = self.size if size is None else size
-        width, height = (size, size) if isinstance(size, int) else size
-        check_size(width, self.size_step)
-        check_size(height, self.size_step)
-        return width, height
+        each = [conditions(prompt, seed, extra) for prompt, seed in zip(prompts, seeds, strict=True)]
+        weights = [weight for _, weight in each[0]]
+        if any([weight for _, weight in parts] != weights for parts in each):
+            raise UserError("The prompts of one batch must have the same weights and flags.")
+        contexts = [self.context([text for text, _ in parts]) for parts in zip(*each, strict=True)]
+        negative = self.context([", ".join(prompt.no) for prompt in prompts])
+        denoise = denoiser(self.unet, self.schedule, self.prediction)
+        denoise = composed(denoise, contexts, weights, negative, self.scale(settings))
+        if known is not None:
+            denoise = with_known_region(denoise, self.schedule, *known)
+
+        width, height = self.sides_of(first.ar) if size is None else self.sides(size)
+        times, noise, f = self.schedule.times(steps), SeededNoise(seeds), self.vae.config.downsampling
+        x = noise(torch.empty(len(seeds), self.unet.config.in_channels, height // f, width // f, device=self.device))
+        if start is None:
+            x = self.schedule.spread_T * x
+        else:
+            times = Times(*(column[round((1 - strength) * steps) :] for column in times))
+            x = times.alpha[0] * start + times.sigma[0] * x
+        last = math.ceil(first.stop * (len(times.t) - 1) / 100)  # in this order: 14 / 100 * 50 is more than 7
+        with seamless(self.unet, self.vae.decoder, on=first.tile):
+            for step in islice(SAMPLERS[settings.sampler](denoise, x, times, noise=noise), last):
+                if settings.on_step is not None:
+                    settings.on_step(step)
+                yield step if first.stop == 100 else step._replace(x=step.x0_hat)
 
     def generate(
         self,
-        prompts: str | Sequence[str],
+        prompts: str | Prompt | Sequence[str | Prompt],
         seeds: Sequence[int],
-        steps: int = 25,
-        guidance: float | None = None,
-        negative: str = "",
-        sampler: str = "dpm++",
-        on_step: Callable[[Step], None] | None = None,
-        size: Size | None = None,
+        settings: SamplingSettings = DEFAULTS,
+        *,
+        pictures: Sequence[Picture] = (),
+        start: Float[Tensor, "b c h w"] | None = None,
+        **arguments: Any,
     ) -> Float[Tensor, "b 3 H W"]:
-        r"""Pictures as numbers in [-1, 1], one a seed. `on_step` is called after each step; else as `trajectory`."""
-        for step in self.trajectory(prompts, seeds, steps, guidance, negative, sampler, size):
-            if on_step is not None:
-                on_step(step)
-        return self.decode(step.x)
+        r"""Pictures as numbers in [-1, 1], one a seed; arguments as of `sample`.
+
+        pictures: the opened images of the prompt, and then that of its --sref.
+        """
+        prompts = as_prompts(prompts, seeds)
+        extra = [*picture_conditions(self, prompts[0], pictures), *arguments.pop("extra", ())]
+        x = start  # what is left of it if there is no step to take
+        for step in self.sample(prompts, seeds, settings, extra=extra, start=start, **arguments):
+            x = step.x
+        assert x is not None
+        with seamless(self.vae.decoder, on=prompts[0].tile):
+            return self.decode(x)
 
     def imagine(
         self,
-        prompt: str,
+        prompt: str | Prompt,
         seeds: Sequence[int] = (0, 1, 2, 3),
-        steps: int = 25,
-        guidance: float | None = None,
-        sampler: str = "dpm++",
-        on_step: Callable[[Step], None] | None = None,
+        settings: SamplingSettings = DEFAULTS,
+        *,
         size: Size | None = None,
+        pictures: Sequence[Picture] = (),
+        **changes: Any,
     ) -> list[Picture]:
-        r"""Pictures of the prompt, one a seed.
+        r"""Pictures of the prompt with their records, one a seed.
 
-        prompt: words, and perhaps weights and flags (`prompt.py`). seeds: 0 to 2^32 - 1. steps: 1 to T. guidance: 0
-        (ignore the prompt), 1 (what the network learnt), more (what it learnt, exaggerated), up to 100; None is what
-        suits the weights. sampler: a name in SAMPLERS. size: width and height in pixels, one number if they are the
-        same; by default as the flag --ar says, or `self.size`. Raises ValueError for anything else.
+        prompt: words, and perhaps weights and flags (`prompt/parser.py`). seeds: 0 to 2^32 - 1. size: width and height
+        in pixels, one number if they are the same; by default as the flag --ar says. pictures: as of `generate`.
+        changes: fields of `settings`, as in `steps=10`. Raises UserError for anything outside its range.
         """
-        from minidiffusion.actions.registry import imagine  # which is built on this class
-        from minidiffusion.pipelines.settings import SamplingSettings
+        settings = replace(settings, **changes)
+        prompt = parse(prompt) if isinstance(prompt, str) else prompt
+        x = self.generate(prompt, seeds, settings, size=size, pictures=pictures)
+        options = {} if size is None else {"size": self.sides(size)}
+        return self.with_records("imagine", x, prompt, seeds, settings, options, pictures)
 
-        how = SamplingSettings(steps, guidance, sampler, on_step)
-        return imagine(self, prompt, seeds, how, None if size is None else self.sides(size))
+    def scale(self, settings: SamplingSettings) -> float:
+        r"""The guidance of the settings, or what suits the weights."""
+        return self.guidance if settings.guidance is None else settings.guidance
+
+    def with_records(
+        self,
+        action: str,
+        x: Float[Tensor, "b 3 H W"],
+        prompt: Prompt,
+        seeds: Sequence[int],
+        settings: SamplingSettings,
+        options: Mapping[str, Any],
+        sources: Sequence[Picture],
+    ) -> list[Picture]:
+        r"""The pictures of an action, each with the record that `actions.again` makes it from."""
+        shared = {"action": action, "prompt": record_text(prompt), "weights": self.weights_hash}
+        shared |= {"steps": settings.steps, "guidance": float(self.scale(settings)), "sampler": settings.sampler}
+        return with_records(x, seeds, sources, options, **shared)
 
 
-def to_pixels(pictures: Float[Tensor, "b 3 h w"]) -> UInt8[np.ndarray, "b h w 3"]:
-    r"""[-1, 1] to 0..255, rounded to the nearest."""
-    return ((pictures + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
+def as_prompts(prompts: str | Prompt | Sequence[str | Prompt], seeds: Sequence[int]) -> list[Prompt]:
+    r"""One parsed prompt a seed. Raises UserError for seeds out of range or of another number."""
+    if isinstance(prompts, str | Prompt):
+        prompts = [parse(prompts) if isinstance(prompts, str) else prompts] * len(seeds)
+    check_seeds(seeds, len(prompts))
+    return [parse(prompt) if isinstance(prompt, str) else prompt for prompt in prompts]

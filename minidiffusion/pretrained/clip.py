@@ -19,12 +19,12 @@ import torch
 from torch import Tensor
 
 from minidiffusion.checkpoint import CheckpointError, fill, load_model, make_config, read_json, read_tensors
-
 from minidiffusion.clip.encoder import CLIP, CLIPConfig
 from minidiffusion.clip.preprocess import Preprocess
 from minidiffusion.clip.resnet import STRIDE
 from minidiffusion.clip.tokenizer import Tokenizer
-from minidiffusion.pretrained.torchscript import read_torchscript
+
+from .torchscript import read_torchscript
 
 OPENAI_VOCABULARY = 49408
 HEAD_WIDTH = 64

@@ -19,7 +19,6 @@ import torch
 from torch import Tensor
 
 from minidiffusion.checkpoint import fill, load_state
-
 from minidiffusion.tokens.seq2seq import Seq2Seq, Seq2SeqConfig
 
 PARTS = {

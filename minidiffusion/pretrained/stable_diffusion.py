@@ -11,25 +11,24 @@ weights need 4 GB of memory. The scheduler's file says which noise the U-Net was
 visits is ours to say (`Schedule.times`). Of the folder's other parts, such as the safety checker, none is loaded.
 """
 
-import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from minidiffusion.checkpoint import CheckpointError, file_hash, fill, read_tensors
+from minidiffusion.checkpoint import CheckpointError, fill, read_tensors
 from minidiffusion.clip.encoder import CLIPConfig, TextEncoder
-from minidiffusion.pretrained.clip import from_transformers
 from minidiffusion.clip.tokenizer import Tokenizer
-from minidiffusion.diffusion.prediction import PredictionType
-from minidiffusion.diffusion.schedule import ScheduleName, make_schedule
+from minidiffusion.diffusion.schedule import make_schedule
 from minidiffusion.latent.vae import AutoencoderKL, VAEConfig
 from minidiffusion.networks.unet import UNet, UNetConfig
 
-from minidiffusion.pretrained import compvis
-from minidiffusion.pretrained.diffusers_config import latent_size, prediction_kind, read_fields, text_config, unet_config, vae_config
+from . import compvis
+from .clip import from_transformers
+from .diffusers_config import latent_size, prediction_kind, read_fields, text_config, unet_config, vae_config
+from .weights import Parts, files_hash
 
 INDEX = "model_index.json"
 GUIDANCE = 7.5  # the default of its authors
@@ -44,21 +43,6 @@ OLD_VAE_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "
 Tensors = dict[str, Tensor]
 Config = TypeVar("Config")
 Network = TypeVar("Network", bound=nn.Module)
-
-
-class Parts(NamedTuple):
-    r"""What a `TextToImage` is made of, under the names of its arguments."""
-
-    tokenizer: Tokenizer
-    clip: TextEncoder
-    unet: UNet
-    vae: AutoencoderKL
-    schedule: ScheduleName
-    T: int
-    prediction: PredictionType
-    weights: str
-    size: int
-    guidance: float
 
 
 def is_stable_diffusion(path: Path) -> bool:
@@ -92,7 +76,7 @@ def load_folder(folder: Path) -> Parts:
         schedule="scaled_linear",
         T=1000,
         prediction=prediction_kind(folder / "scheduler" / "scheduler_config.json"),
-        weights=hash_of(files),
+        weights_hash=files_hash(files),
         size=latent_size(folder / "unet" / "config.json") * vae_shape.downsampling,
         guidance=GUIDANCE,
     )
@@ -113,7 +97,7 @@ def load_file(path: Path, shapes: tuple[CLIPConfig, UNetConfig, VAEConfig] = SHA
         schedule="scaled_linear",
         T=1000,
         prediction="eps",
-        weights=hash_of([path]),
+        weights_hash=files_hash([path]),
         size=size,
         guidance=GUIDANCE,
     )
@@ -201,8 +185,3 @@ def read_tokenizer(folder: Path) -> Tokenizer:
     if tokenizer.ids != vocabulary:
         raise CheckpointError(f"{folder}: the vocabulary is not in CLIP's order: bytes, merges, start and end of text.")
     return tokenizer
-
-
-def hash_of(files: Sequence[Path]) -> str:
-    r"""One SHA-256 for several files: that of their hashes."""
-    return hashlib.sha256("".join(file_hash(path) for path in files).encode()).hexdigest()

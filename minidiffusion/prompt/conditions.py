@@ -1,13 +1,13 @@
-r"""What the flags of a prompt do to its words: every picture of a grid gets its own list of weighted prompts.
+r"""The conditions of a picture: which texts guide it, and with which weights.
 
-A denoiser can be guided by several prompts at once (`guidance.composed`). Most of Midjourney's flags need no more:
+A denoiser can be guided by several texts at once (`guidance.composed`). Most of Midjourney's flags need no more:
 
-    a::2 b::-.5      two prompts, with these weights
+    a::2 b::-.5      two texts, with these weights
     --chaos 50       each picture forgets some words of the prompt, others each time: up to half of them at 100
-    --stylize 500    the house style, storybook, is one prompt more, unless the prompt names a style or says --raw
-    --weird 1000     a few words of a caption that somebody else might have written are one prompt more
-    --sref FILE      the style of another picture, in words, is one prompt more
-    an image         what it shows, in words, is one prompt more, with the weight --iw
+    --stylize 500    the house style, storybook, is one text more, unless the prompt names a style or says --raw
+    --weird 1000     a few words of a caption that somebody else might have written are one text more
+    --sref FILE      the style of another picture, in words, is one text more
+    an image         what it shows, in words, is one text more, with the weight --iw
 
 What Midjourney's do inside is not known; these do what users see of theirs, and can be read.
 """
@@ -21,7 +21,7 @@ import numpy as np
 from minidiffusion.picturebook.captions import LEXICON, caption
 from minidiffusion.picturebook.scene import random_scene
 
-from minidiffusion.prompt.parser import Prompt
+from .flags import Prompt
 
 HOUSE_STYLE = "storybook"
 PLAIN = 100
@@ -34,18 +34,18 @@ Weighted = tuple[str, float]
 """Words, and how much they count."""
 
 
-def conditions(prompt: Prompt, seed: int, seen: Sequence[Weighted] = ()) -> list[Weighted]:
-    r"""The weighted prompts for the picture of this seed; for all seeds equally many, with equal weights.
+def conditions(prompt: Prompt, seed: int, extra: Sequence[Weighted] = ()) -> list[Weighted]:
+    r"""The weighted texts for the picture of this seed; for all seeds equally many, with equal weights.
 
-    seen: what the pictures of the prompt (its images, its --sref) say in words; see `describe.py`. If nothing says
-    anything, it is the empty prompt.
+    extra: more of them, such as what the images of the prompt show (`describe.picture_conditions`). Without any, it is
+    the empty text.
     """
     parts = [(forget(part.text, prompt.chaos, seed), part.weight) for part in prompt.parts]
     if prompt.stylize > PLAIN and not prompt.raw and not any(names_style(part.text) for part in prompt.parts):
         parts.append((HOUSE_STYLE, (prompt.stylize - PLAIN) / (1000 - PLAIN)))
     if prompt.weird:
         parts.append((others(seed), prompt.weird / 3000))
-    return [*parts, *seen] or [("", 1.0)]
+    return [*parts, *extra] or [("", 1.0)]
 
 
 def forget(text: str, chaos: int, seed: int) -> str:

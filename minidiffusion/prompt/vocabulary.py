@@ -1,48 +1,52 @@
-r"""Which words of a prompt mean nothing to the model?
+r"""Words of a prompt that the model has never read, and the nearest that it has.
 
-CLIP has read the captions of one small world. A word from outside it is no error (the tokenizer spells it in bytes),
-but the picture will not show it, and whoever typed it should be told, with the words that the model does know.
+CLIP was trained on the captions of one small world. A word from outside it is no error (the tokenizer splits it into
+bytes), but the picture will not show it, so whoever typed it gets a remark that names the words which are known.
 """
 
-import json
 import re
 import unicodedata
 from collections.abc import Collection, Iterator, Sequence
 from difflib import get_close_matches
 from itertools import islice
+from typing import Protocol
 
 from minidiffusion.clip.tokenizer import END_OF_WORD, IDEOGRAPH, Tokenizer, clip_words
+from minidiffusion.errors import quoted
 from minidiffusion.picturebook.captions import vocabulary
 from minidiffusion.picturebook.scene import SUBJECTS
 
-from minidiffusion.pipelines.text_to_image import TextToImage
-from minidiffusion.prompt.parser import Prompt
-from minidiffusion.pipelines.token_to_image import TokenPipeline
+from .flags import Prompt
 
 
-def remarks(prompts: Sequence[Prompt], model: TextToImage | TokenPipeline, of_picturebook: bool) -> Iterator[str]:
-    r"""What the model will make nothing of, in sentences: words that it does not know, and what is too long to be read.
+class ReadsText(Protocol):
+    r"""A pipeline, of which only the text side is needed here. clip: None for Stable Diffusion."""
 
-    of_picturebook: whether it learnt from the captions of the picture book; else its tokenizer says which words it has
-    met. Stable Diffusion knows the words of the web.
+    tokenizer: Tokenizer
+    clip: object | None
+
+    @property
+    def context_length(self) -> int: ...
+
+
+def remarks(prompts: Sequence[Prompt], model: ReadsText, of_picturebook: bool) -> Iterator[str]:
+    r"""Sentences about what the pictures will not show: unknown words, and text beyond the context length.
+
+    of_picturebook: whether the model was trained on the captions of the picture book; else its tokenizer says which
+    words were in its captions. Stable Diffusion was trained on the web, so none of its words are remarked on.
     """
     for text in dict.fromkeys(text for each in prompts for text in (*(part.text for part in each.parts), *each.no)):
         if lost := model.tokenizer.dropped(text, model.context_length):
-            yield f"I read only the beginning of a text as long as this; lost is: {quoted(lost)}."
+            yield f"The text is longer than the context; not read is: {quoted(lost)}."
         if model.clip is None:  # Stable Diffusion
             continue
         unknown = unknown_words(text, None if of_picturebook else words_of(model.tokenizer))
         for word, nearest in unknown.items():
             if nearest:
-                yield f"I do not know {quoted(word)}; the nearest words that I know: {', '.join(nearest)}."
+                yield f"Unknown word {quoted(word)}; the nearest known words: {', '.join(nearest)}."
         strange = ", ".join(quoted(word) for word, nearest in unknown.items() if not nearest)
         if strange:
-            yield f"I do not know {strange}" + (f"; what I can draw: {', '.join(SUBJECTS)}." if of_picturebook else ".")
-
-
-def quoted(text: str) -> str:
-    r"""In quotes, without control characters, and not longer than a line."""
-    return json.dumps(text if len(text) <= 60 else text[:60] + "...", ensure_ascii=False)
+            yield f"Unknown: {strange}" + (f"; known subjects: {', '.join(SUBJECTS)}." if of_picturebook else ".")
 
 
 def unknown_words(prompt: str, known: Collection[str] | None = None, most: int = 8) -> dict[str, list[str]]:

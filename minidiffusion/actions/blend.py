@@ -1,0 +1,37 @@
+r"""New pictures between two to five: each is put into words, and all the words guide at once."""
+
+from collections.abc import Sequence
+
+import PIL.Image
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from minidiffusion.images.pixels import to_tensor
+from minidiffusion.images.record import Picture
+from minidiffusion.pipelines.settings import SamplingSettings
+from minidiffusion.pipelines.text_to_image import TextToImage
+from minidiffusion.prompt.describe import describe
+from minidiffusion.prompt.flags import Prompt
+
+from .action import action
+
+
+@action(pictures=(2, 5), buttons={})
+def blend(
+    model: TextToImage,
+    pictures: Sequence[Picture],
+    prompt: Prompt,
+    seeds: Sequence[int],
+    settings: SamplingSettings,
+) -> Float[Tensor, "b 3 H W"]:
+    r"""New pictures between two to five.
+
+    They start from the mean of the pictures' latents, noised nearly all the way.
+    """
+    size = model.sides(pictures[0].image.size)
+    extra = [(describe(model, picture.image)[0], 1.0) for picture in pictures]
+    resized = [picture.image.resize(size, PIL.Image.Resampling.LANCZOS) for picture in pictures]
+    middle = torch.stack([model.encode(to_tensor(image)) for image in resized]).mean(dim=0)
+    start = middle.expand(len(seeds), -1, -1, -1)
+    return model.generate(prompt, seeds, settings, size=size, extra=extra, start=start, strength=0.9)

@@ -1,0 +1,37 @@
+r"""Pictures of a prompt by the token pipeline: a transformer writes them row by row (article 6.1)."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from jaxtyping import Float
+from torch import Tensor
+
+from minidiffusion.images.record import Picture
+from minidiffusion.pipelines.settings import SamplingSettings
+from minidiffusion.pipelines.token_to_image import MOST_DRAFTS, TokenPipeline, TokenSamplingSettings
+from minidiffusion.prompt.flags import Prompt
+
+from .action import Option, action
+
+
+@action(pictures=(0, 1), buttons={}, by_tokens=True)
+def write(
+    model: TokenPipeline,
+    pictures: Sequence[Picture],
+    prompt: Prompt,
+    seeds: Sequence[int],
+    settings: SamplingSettings,
+    *,
+    temperature: Annotated[float, Option("above 0; below 1 likely tokens become likelier still")] = 1.0,
+    top_k: Annotated[int | None, Option("only the so many likeliest tokens are drawn; by default all")] = None,
+    top_p: Annotated[float, Option("only the likeliest tokens that together have this probability are drawn")] = 0.95,
+    drafts: Annotated[int, Option("so many for each picture, of which CLIP chooses one", 1, MOST_DRAFTS)] = 1,
+    rows: Annotated[int | None, Option("so many rows of tokens of the picture are kept")] = None,
+) -> Float[Tensor, "b 3 H W"]:
+    r"""Pictures of the prompt, written token by token. pictures: perhaps one, whose first rows of tokens are kept.
+
+    Kept are its tokens: of its pixels, only what the codebook can represent.
+    """
+    chosen = TokenSamplingSettings(settings.guidance, temperature, top_k, top_p, drafts, settings.on_step)
+    known = model.first_rows(pictures[0].image, rows or 0) if pictures else None
+    return model.generate(prompt, seeds, chosen, known)
