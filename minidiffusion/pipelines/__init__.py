@@ -1,6 +1,7 @@
 r"""From a prompt to pictures: all parts of the system, put together.
 
     settings               how pictures are sampled, and which values are valid
+    batches                how many pictures are drawn at once
     text_to_image          latent diffusion; its `sample` is the one guided sampling path of the project
     inpainting             a region of a canvas is drawn, the rest is kept
     token_to_image         the other system: a transformer writes picture tokens (DALL-E Mini)
