@@ -18,6 +18,7 @@ from benchmarks import bytes as model
 from benchmarks.clock import here
 from benchmarks.sweep import refused, sweep
 from minidiffusion_kernels.attention import attention, configs, op, reference
+from minidiffusion_kernels.backend import Backend
 
 
 class Attention(NamedTuple):
@@ -44,7 +45,7 @@ class Attention(NamedTuple):
         shapes = [(self.b, length, self.h, self.d) for length in (self.m, self.n, self.n)]
         return [torch.randn(shape, generator=generator).to(device, dtype).transpose(1, 2) for shape in shapes]
 
-    def run(self, backend: str, *inputs: Tensor) -> Tensor:
+    def run(self, backend: Backend, *inputs: Tensor) -> Tensor:
         q, k, v = inputs
         return attention(q, k, v, backend=backend)
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from benchmarks import bytes as model
 from benchmarks.clock import here
 from benchmarks.sweep import refused, sweep
+from minidiffusion_kernels.backend import Backend
 from minidiffusion_kernels.group_norm import group_norm, op
 from minidiffusion_kernels.group_norm.layout import Layout
 
@@ -41,7 +42,7 @@ class GroupNorm(NamedTuple):
         x, *affine = (torch.randn(shape, generator=generator).to(device, dtype) for shape in (self.shape, (c,), (c,)))
         return [x.contiguous(memory_format=getattr(torch, self.memory)), *affine]
 
-    def run(self, backend: str, *inputs: Tensor) -> Tensor:
+    def run(self, backend: Backend, *inputs: Tensor) -> Tensor:
         x, weight, bias = inputs
         return group_norm(x, self.groups, weight, bias, silu=True, backend=backend)
 

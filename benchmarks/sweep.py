@@ -16,7 +16,7 @@ from torch import Tensor
 from benchmarks.bytes import PASSES, Passes
 from benchmarks.clock import Clock, Cuda, Spread
 from benchmarks.harness import RESULTS, Row, write_csv
-from minidiffusion_kernels.backend import resolve
+from minidiffusion_kernels.backend import Backend, resolve
 
 WIDER = {torch.float32: torch.float64, torch.float16: torch.float32, torch.bfloat16: torch.float32}
 TOLERANCE = {torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1.6e-2}  # relative; a wrong kernel is off by 1
@@ -34,7 +34,7 @@ class Problem(Protocol):
 
     def inputs(self, device: str, dtype: torch.dtype) -> list[Tensor]: ...
 
-    def run(self, backend: str, *inputs: Tensor) -> Tensor: ...
+    def run(self, backend: Backend, *inputs: Tensor) -> Tensor: ...
 
     def refusal(self, *inputs: Tensor) -> str | None:
         r"""Why our kernel will not take these inputs on this machine; None if it will."""
@@ -100,7 +100,7 @@ def contenders(problem: Problem, inputs: list[Tensor], clock: Clock) -> dict[str
     def formula(*x: Tensor) -> Tensor:
         return problem.run("reference", *x)
 
-    def through(backend: str) -> Operation:
+    def through(backend) -> Operation:
         return lambda *x: problem.run(backend, *x)
 
     found: dict[str, Operation] = {backend: through(backend) for backend in clock.backends}

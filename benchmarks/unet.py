@@ -27,7 +27,7 @@ from minidiffusion.diffusion.prediction import denoiser
 from minidiffusion.diffusion.sampler import ddim
 from minidiffusion.diffusion.schedule import make_schedule
 from minidiffusion.networks.unet import UNet, UNetConfig
-from minidiffusion_kernels.backend import auto_is
+from minidiffusion_kernels.backend import Backend, auto_is
 
 
 class Size(NamedTuple):
@@ -86,7 +86,7 @@ class Theirs(nn.Module):
 
 class Contender(NamedTuple):
     net: nn.Module
-    auto: str
+    auto: Backend
     """What backend="auto" means while it runs."""
     half: bool
     """Does it calculate in half precision?"""
@@ -102,7 +102,7 @@ class Contender(NamedTuple):
 
 def contenders(size: Size, clock: Clock) -> dict[str, Contender]:
     r"""Ours once for each backend, and theirs, all with the same weights."""
-    autos = {"torch": "auto"}
+    autos: dict[str, Backend] = {"torch": "auto"}
     if isinstance(clock, Cuda):
         autos = {"triton": "triton" if isinstance(clock, Rehearsal) else "auto", "torch": "torch"}
     torch.manual_seed(0)

@@ -11,18 +11,20 @@ import importlib.util
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Literal, cast, get_args
 
 import torch
 from torch import Tensor
 
-BACKENDS = ("auto", "reference", "torch", "triton")
+Backend = Literal["auto", "reference", "torch", "triton"]
+BACKENDS: tuple[Backend, ...] = get_args(Backend)
 HAVE_TRITON = importlib.util.find_spec("triton") is not None  # macOS and Windows have none
 
-_auto = "auto"
+_auto: Backend = "auto"
 
 
 @contextmanager
-def auto_is(backend: str) -> Iterator[None]:
+def auto_is(backend: Backend) -> Iterator[None]:
     r"""Inside the `with` block, "auto" means `backend`: a whole network runs through the formulas, or our kernels.
 
     It holds for the whole process, threads included. Raises ValueError for an unknown backend.
@@ -40,10 +42,11 @@ def wanted(backend: str) -> str:
     return _auto if backend == "auto" else backend
 
 
-def valid(backend: str) -> str:
+def valid(backend: str) -> Backend:
+    """`backend`. Raises ValueError if it is none."""
     if backend not in BACKENDS:
         raise ValueError(f"backend is {backend!r}; valid are 'auto', 'reference', 'torch' and 'triton'")
-    return backend
+    return cast(Backend, backend)
 
 
 def interpreting() -> bool:
@@ -56,7 +59,7 @@ def capability(device: torch.device) -> tuple[int, int]:
     return torch.cuda.get_device_capability(device)
 
 
-def resolve(backend: str, x: Tensor, oldest: tuple[int, int], obstacle: str | None = None) -> str:
+def resolve(backend: str, x: Tensor, oldest: tuple[int, int], obstacle: str | None = None) -> Backend:
     r"""The implementation that `backend` stands for, given the tensor x: "reference", "torch" or "triton".
 
     `oldest` is the compute capability from which on the kernel was written, `obstacle` says in words why it cannot take

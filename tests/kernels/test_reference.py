@@ -1,11 +1,15 @@
 r"""Every backend of an operation gives the numbers of the formula, in float64 to rounding."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 import torch.nn.functional as F
 
 from minidiffusion_kernels.attention import attention, attention_weights
 from minidiffusion_kernels.group_norm import group_norm
+from tests.unchecked import unchecked
 
 
 def rand(*shape, seed=0):
@@ -46,6 +50,18 @@ def test_group_norm(backend, shape):
     torch.testing.assert_close(group_norm(x, 4, None, None, 1e-3, backend=backend), normal)
 
 
+def test_the_root_exports_the_functions_and_loads_no_triton():
+    r"""Packages of the same names hold them: whatever is imported first, at the root the functions must win."""
+    code = """
+import sys
+import minidiffusion_kernels.attention.reference, minidiffusion_kernels.group_norm.op
+from minidiffusion_kernels import attention, group_norm
+print(type(attention).__name__, type(group_norm).__name__, "triton" in sys.modules)
+"""
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed.split() == ["function", "function", "False"]
+
+
 def test_unknown_backends_are_refused():
     with pytest.raises(ValueError, match="'auto', 'reference', 'torch' and 'triton'"):
-        group_norm(rand(1, 4, 2), 2, backend="cuda")
+        unchecked(group_norm)(rand(1, 4, 2), 2, backend="cuda")

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from minidiffusion_kernels.attention import reference
-from minidiffusion_kernels.backend import interpreting, resolve, wanted
+from minidiffusion_kernels.backend import Backend, interpreting, resolve, wanted
 
 OLDEST = (8, 0)  # an A100; before it, Triton multiplies matrices without the tensor cores
 WIDTHS = range(16, 129)
@@ -21,7 +21,7 @@ def attention(
     *,
     causal: bool = False,
     scale: float | None = None,
-    backend: str = "auto",
+    backend: Backend = "auto",
 ) -> Tensor:
     r"""softmax(Q K^T * scale) V (article 4.2.1), by the formula, by PyTorch's fused operator, or by our kernel.
 
@@ -33,12 +33,12 @@ def attention(
         raise ValueError(
             f"causal attention of {q.shape[-2]} queries over {k.shape[-2]} keys; their numbers must be equal"
         )
-    backend = wanted(backend)
-    if backend != "auto" or q.is_cuda:  # on a CPU, "auto" goes straight to PyTorch
-        backend = resolve(backend, q, OLDEST, obstacle(q, k, v, scale))
-        if backend == "reference":
+    chosen = wanted(backend)
+    if chosen != "auto" or q.is_cuda:  # on a CPU, "auto" goes straight to PyTorch
+        chosen = resolve(chosen, q, OLDEST, obstacle(q, k, v, scale))
+        if chosen == "reference":
             return reference.attention(q, k, v, causal=causal, scale=scale)
-        if backend == "triton":
+        if chosen == "triton":
             return _fused(q, k, v, causal, scale)
     if q.dtype == torch.bfloat16 and q.device.type == "cpu":
         # There, PyTorch's fused backward takes ten times as long in bfloat16 as in float32.

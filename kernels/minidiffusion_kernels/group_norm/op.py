@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from minidiffusion_kernels.backend import resolve, wanted
+from minidiffusion_kernels.backend import Backend, resolve, wanted
 from minidiffusion_kernels.group_norm import reference
 from minidiffusion_kernels.group_norm.layout import dense
 
@@ -20,7 +20,7 @@ def group_norm(
     eps: float = 1e-5,
     *,
     silu: bool = False,
-    backend: str = "auto",
+    backend: Backend = "auto",
 ) -> Tensor:
     r"""Normalise each group of channels of each sample, then optionally SiLU (Wu & He 2018).
 
@@ -28,12 +28,12 @@ def group_norm(
     format (contiguous or channels_last). Raises ValueError or RuntimeError, saying what is valid, for an unknown
     backend and where "triton" cannot run.
     """
-    backend = wanted(backend)
-    if backend != "auto" or x.is_cuda:  # on a CPU, "auto" goes straight to PyTorch
-        backend = resolve(backend, x, OLDEST, obstacle(x, groups, weight, bias))
-        if backend == "reference":
+    chosen = wanted(backend)
+    if chosen != "auto" or x.is_cuda:  # on a CPU, "auto" goes straight to PyTorch
+        chosen = resolve(chosen, x, OLDEST, obstacle(x, groups, weight, bias))
+        if chosen == "reference":
             return reference.group_norm(x, groups, weight, bias, eps, silu=silu)
-        if backend == "triton":
+        if chosen == "triton":
             return fused_group_norm(dense(x), weight, bias, groups, eps, silu)[0]
     y = F.group_norm(x, groups, weight, bias, eps)
     return F.silu(y) if silu else y
