@@ -6,9 +6,9 @@ import torch
 
 from minidiffusion.clip.encoder import CLIP, CLIPConfig
 from minidiffusion.clip.tokenizer import Tokenizer
-from minidiffusion.pipelines.text_to_image import TextToImage
 from minidiffusion.latent.vae import AutoencoderKL, VAEConfig
 from minidiffusion.networks.unet import UNet, UNetConfig
+from minidiffusion.pipelines.text_to_image import TextToImage
 
 CAPTIONS = [
     "a red house by the sea at night, watercolor",

@@ -2,8 +2,9 @@ r"""How pictures are sampled, and which values are valid. What is not is refused
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from minidiffusion.diffusion.sampler import SAMPLERS, SamplerName, Step
+from minidiffusion.diffusion.sampler import SAMPLERS, SamplerName
 from minidiffusion.errors import UserError
 
 MAX_SEED = 2**32 - 1
@@ -23,8 +24,8 @@ class SamplingSettings:
     guidance: float | None = None
     """0 ignores the prompt, 1 is what the network learnt, up to 100 exaggerates it; None is what suits the weights."""
     sampler: SamplerName = "dpm++"
-    on_step: Callable[[Step], None] | None = None
-    """Called after each step, with the sampler's `Step`."""
+    on_step: Callable[[Any], None] | None = None
+    """Called after each step, with the sampler's `Step`; by a token pipeline, with each `Token`."""
 
     def __post_init__(self) -> None:
         if self.steps < 1:

@@ -189,7 +189,6 @@ class TextToImage:
 
     # -------------------------------------------------------------------------------------------------------- sampling
 
-    @torch.inference_mode()
     def sample(
         self,
         prompts: str | Prompt | Sequence[str | Prompt],
@@ -220,7 +219,8 @@ class TextToImage:
 
         each = [conditions(prompt, seed, extra) for prompt, seed in zip(prompts, seeds, strict=True)]
         weights = [weight for _, weight in each[0]]
-        if any([weight for _, weight in parts] != weights for parts in each):
+        shared = [([weight for _, weight in parts], p.ar, p.tile, p.quality, p.stop) for parts, p in zip(each, prompts)]
+        if any(other != shared[0] for other in shared):
             raise UserError("The prompts of one batch must have the same weights and flags.")
         contexts = [self.context([text for text, _ in parts]) for parts in zip(*each, strict=True)]
         negative = self.context([", ".join(prompt.no) for prompt in prompts])
@@ -228,12 +228,13 @@ class TextToImage:
         denoise = composed(denoise, contexts, weights, negative, self.scale(settings))
         if known is not None:
             denoise = with_known_region(denoise, self.schedule, *known)
+        denoise = torch.inference_mode()(denoise)
 
         width, height = self.sides_of(first.ar) if size is None else self.sides(size)
         times, noise, f = self.schedule.times(steps), SeededNoise(seeds), self.vae.config.downsampling
         x = noise(torch.empty(len(seeds), self.unet.config.in_channels, height // f, width // f, device=self.device))
         if start is None:
-            x = self.schedule.spread_T * x
+            x = self.schedule.std_T * x
         else:
             times = Times(*(column[round((1 - strength) * steps) :] for column in times))
             x = times.alpha[0] * start + times.sigma[0] * x

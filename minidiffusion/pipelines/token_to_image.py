@@ -66,6 +66,8 @@ class TokenSamplingSettings:
     """Called after each token, to show it."""
 
     def __post_init__(self) -> None:
+        if self.guidance is not None:
+            check_guidance(self.guidance)
         if not 0 < self.temperature < float("inf"):
             raise UserError(f"temperature must be above 0, got {self.temperature}.")
         if self.top_k is not None and self.top_k < 1:
@@ -73,7 +75,7 @@ class TokenSamplingSettings:
         if not 0 < self.top_p <= 1:
             raise UserError(f"top_p must be above 0 and at most 1, got {self.top_p}.")
         if not 1 <= self.drafts <= MOST_DRAFTS:
-            raise ValueError(f"The drafts are {self.drafts}; valid are 1 to {MOST_DRAFTS}.")
+            raise UserError(f"drafts must be between 1 and {MOST_DRAFTS}, got {self.drafts}.")
 
 
 DEFAULTS = TokenSamplingSettings()

@@ -34,6 +34,10 @@ class Index:
     context_length: int
     sha256: dict[str, str]
 
+    def __post_init__(self) -> None:
+        if self.T < 1:
+            raise UserError(f"T must be at least 1, got {self.T}.")
+
 
 class Parts(NamedTuple):
     r"""What a `TextToImage` is made of, under the names of its arguments."""

@@ -8,7 +8,7 @@ changes. That asks 41 captions a round and not all 86,400; different starts guar
 from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import PIL.Image
 import torch
@@ -29,6 +29,7 @@ from .flags import Prompt
 STARTS = 3
 
 
+@runtime_checkable
 class HasCLIP(Protocol):
     r"""A pipeline, of which only CLIP is needed here."""
 

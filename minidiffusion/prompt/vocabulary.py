@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Collection, Iterator, Sequence
 from difflib import get_close_matches
 from itertools import islice
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from minidiffusion.clip.tokenizer import END_OF_WORD, IDEOGRAPH, Tokenizer, clip_words
 from minidiffusion.errors import quoted
@@ -19,11 +19,14 @@ from minidiffusion.picturebook.scene import SUBJECTS
 from .flags import Prompt
 
 
+@runtime_checkable
 class ReadsText(Protocol):
     r"""A pipeline, of which only the text side is needed here. clip: None for Stable Diffusion."""
 
     tokenizer: Tokenizer
-    clip: object | None
+
+    @property
+    def clip(self) -> object | None: ...
 
     @property
     def context_length(self) -> int: ...

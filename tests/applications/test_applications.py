@@ -10,7 +10,6 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from minidiffusion.actions.registry import imagine
 from minidiffusion.applications.book import MOST_PAGES, book, illustrate, read_story
 from minidiffusion.applications.icons import icons
 from minidiffusion.applications.pattern import pattern
@@ -44,9 +43,9 @@ def test_a_story_has_a_title_and_a_page_a_line():
 @pytest.mark.parametrize(
     ("story", "words"),
     [
-        ("", "0 pages"),
-        ("# only a title", "0 pages"),
-        ("x\n" * (MOST_PAGES + 1), "101 pages"),
+        ("", "got 0"),
+        ("# only a title", "got 0"),
+        ("x\n" * (MOST_PAGES + 1), "must have 1 to 100 pages, each a line, got 101"),
         ("a\nb | c --sead 3", "Page 2"),
     ],
 )
@@ -57,15 +56,15 @@ def test_what_is_no_story_is_refused(story, words):
 
 def test_each_page_gets_its_picture_with_twice_the_pixels(model):
     _, pages = read_story(STORY)
-    pictures = illustrate(model, pages, seed=4, how=QUICK)
+    pictures = illustrate(model, pages, seed=4, settings=QUICK)
     assert [(picture.image.size, picture.record.seed) for picture in pictures] == [((32, 32), s) for s in (4, 5, 9)]
-    (plain,) = imagine(model, "a red house by the sea", [4], QUICK)
+    (plain,) = model.imagine("a red house by the sea", [4], QUICK)
     assert pictures[0].record.sources == (plain.record,)
 
 
 def test_a_book_holds_everything_and_runs_nothing(model):
     title, pages = read_story(STORY)
-    pictures = illustrate(model, pages, how=QUICK)
+    pictures = illustrate(model, pages, settings=QUICK)
     text = book(title, [page.text for page in pages], pictures)
     tags, shown = [], []
 
@@ -104,8 +103,8 @@ def test_a_pattern_is_one_tile_many_times_and_the_tile_has_no_seam(model):
     assert wall.size == (48, 48) and tile.record.prompt == "a red house --tile"
     pixels, one = np.asarray(wall), np.asarray(tile.image)
     assert all((pixels[y : y + 16, x : x + 16] == one).all() for y in (0, 16, 32) for x in (0, 16, 32))
-    (plain,) = imagine(model, replace(parse("a red house"), tile=True), [3], QUICK)
+    (plain,) = model.imagine(replace(parse("a red house"), tile=True), [3], QUICK)
     assert plain.image.tobytes() == tile.image.tobytes()
     for times in (0, 17):
-        with pytest.raises(ValueError, match="valid are 1 to 16"):
+        with pytest.raises(ValueError, match="times must be between 1 and 16, got"):
             pattern(model, "a red house", 3, times, QUICK)

@@ -10,8 +10,7 @@ import torch
 
 from minidiffusion.images.canvas import extend, mend
 from minidiffusion.images.mask import pack_mask, unpack_mask
-from minidiffusion.images.pixels import to_tensor
-from minidiffusion.images.pixels import to_pixels
+from minidiffusion.images.pixels import to_pixels, to_tensor
 
 
 def colours(width, height):

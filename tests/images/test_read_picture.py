@@ -10,8 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from PIL import Image
 
-from minidiffusion.images import read_picture as module
 from minidiffusion.clip.preprocess import Preprocess
+from minidiffusion.images import read_picture as module
 from minidiffusion.images.read_picture import read_picture
 
 

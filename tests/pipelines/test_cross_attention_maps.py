@@ -7,11 +7,11 @@ import PIL.Image
 import pytest
 import torch
 
+from minidiffusion.actions.vary import vary
 from minidiffusion.images.record import Picture, Record
-from minidiffusion.pipelines.text_to_image import TextToImage
-from minidiffusion.actions.registry import imagine, vary
+from minidiffusion.pipelines.cross_attention_maps import cross_attention_maps, spans, watched
 from minidiffusion.pipelines.settings import SamplingSettings
-from minidiffusion.pipelines.cross_attention_maps import spans, watched, cross_attention_maps
+from minidiffusion.pipelines.text_to_image import TextToImage
 from tests.tiny import tiny_model
 
 QUICK = SamplingSettings(steps=3)
@@ -37,7 +37,7 @@ def by_hand(model, seed):
                 caught[key] = y[1].double().numpy()  # row 0 is without the prompt
 
             hooks.append(getattr(layer, which).register_forward_hook(keep))
-    for _ in model.trajectory(PROMPT, [seed], steps=3, size=SIZE):
+    for _ in model.sample(PROMPT, [seed], steps=3, size=SIZE):
         for name, layer in layers.items():
             q, k = (np.split(caught[name, which], layer.heads, axis=1) for which in ("to_q", "to_k"))
             for q_i, k_i in zip(q, k, strict=True):
@@ -50,7 +50,7 @@ def by_hand(model, seed):
 
 
 def test_maps_are_the_softmax_of_queries_and_keys_averaged(model):
-    (picture,) = imagine(model, PROMPT, [7], QUICK, SIZE)
+    (picture,) = model.imagine(PROMPT, [7], QUICK, size=SIZE)
     expected = by_hand(model, 7)
     assert expected.std(axis=(1, 2)).max() > 1e-4  # else places could be mixed up unseen
     _, looked = watched(model, picture.record)
@@ -66,13 +66,13 @@ def test_maps_are_the_softmax_of_queries_and_keys_averaged(model):
 
 @pytest.mark.parametrize("guidance", [0.0, 1.0, 2.5])
 def test_what_a_place_looks_at_adds_up_to_1(model, guidance):
-    (picture,) = imagine(model, "a red house", [0], SamplingSettings(3, guidance))
+    (picture,) = model.imagine("a red house", [0], SamplingSettings(3, guidance))
     _, looked = watched(model, picture.record)
     torch.testing.assert_close(looked.sum(0), torch.ones_like(looked[0]))
 
 
 def test_with_guidance_or_without_it_is_the_prompt_that_was_looked_at(model):
-    (plain,), (guided,) = (imagine(model, "a red house", [0], SamplingSettings(1, guidance)) for guidance in (1.0, 2.5))
+    (plain,), (guided,) = (model.imagine("a red house", [0], SamplingSettings(1, guidance)) for guidance in (1.0, 2.5))
     torch.testing.assert_close(watched(model, plain.record)[1], watched(model, guided.record)[1])  # one step, one x_T
 
 
@@ -81,7 +81,7 @@ def test_keys_that_are_all_the_same_are_looked_at_equally_everywhere():
     for name, tensor in model.unet.named_parameters():
         if name.endswith("attn2.to_k.weight"):
             tensor.data.zero_()
-    (picture,) = imagine(model, "a zebra", [0], QUICK)  # spelt in letters, for the tokenizer has never read it
+    (picture,) = model.imagine("a zebra", [0], QUICK)  # spelt in letters, for the tokenizer has never read it
     for word, map_ in cross_attention_maps(model, picture):
         share = len(model.tokenizer.encode(word)) / model.context_length
         np.testing.assert_allclose(map_, np.full_like(map_, share), rtol=1e-6)
@@ -90,7 +90,7 @@ def test_keys_that_are_all_the_same_are_looked_at_equally_everywhere():
 
 @pytest.mark.parametrize("flags", ["", " --ar 2:1", " --no cat --tile --stop 60", " --chaos 80 --q 2"])
 def test_watching_changes_nothing_and_leaves_nothing(model, flags):
-    (picture,) = imagine(model, "a small red house by the sea" + flags, [3], QUICK)
+    (picture,) = model.imagine("a small red house by the sea" + flags, [3], QUICK)
     drawn, looked = watched(model, picture.record)
     assert drawn.image.tobytes() == picture.image.tobytes() and drawn.record == picture.record
     width, height = picture.image.size
@@ -101,7 +101,7 @@ def test_watching_changes_nothing_and_leaves_nothing(model, flags):
 
 def test_the_words_are_those_that_chaos_has_left(model):
     prompt = "a small red house by the sea"
-    (picture,) = imagine(model, prompt + " --chaos 100", [1], QUICK)
+    (picture,) = model.imagine(prompt + " --chaos 100", [1], QUICK)
     words = [word for word, _ in cross_attention_maps(model, picture)]
     assert 0 < len(words) < 7 and set(words) < set(prompt.split())
 
@@ -132,24 +132,24 @@ def test_what_was_too_long_to_be_read_was_not_looked_at(model):
 
 @pytest.mark.parametrize("prompt", ["", "a house::2 a cat", "a house --stylize 500", "a house --weird 300"])
 def test_more_than_one_prompt_is_refused_and_so_is_none(model, prompt):
-    (picture,) = imagine(model, prompt, [0], QUICK)
-    with pytest.raises(ValueError, match="of one prompt alone"):
+    (picture,) = model.imagine(prompt, [0], QUICK)
+    with pytest.raises(ValueError, match="for one text alone"):
         cross_attention_maps(model, picture)
 
 
 @pytest.mark.parametrize("prompt", ["cat.png a house", "a house --sref cat.png"])
 def test_a_prompt_that_looked_at_pictures_is_refused(model, prompt):
     looked = Picture(PIL.Image.new("RGB", (16, 16)), None)
-    (picture,) = imagine(model, prompt, [0], QUICK, looked=[looked])
+    (picture,) = model.imagine(prompt, [0], QUICK, pictures=[looked])
     with pytest.raises(ValueError, match="no pictures"):
         cross_attention_maps(model, picture)
 
 
 def test_only_a_new_picture_of_these_weights_will_do(model):
-    (picture,) = imagine(model, "a house", [0], QUICK)
-    (other,) = vary(model, picture, [0], how=QUICK)
+    (picture,) = model.imagine("a house", [0], QUICK)
+    (other,) = vary(model, picture, [0], settings=QUICK)
     for wrong in (other, Picture(picture.image, None)):
-        with pytest.raises(ValueError, match="that imagine made, and of no other"):
+        with pytest.raises(ValueError, match="that imagine made, and for no other"):
             cross_attention_maps(model, wrong)
     with pytest.raises(ValueError, match="other weights"):
         cross_attention_maps(model, picture._replace(record=replace(picture.record, weights="f" * 64)))
@@ -161,7 +161,7 @@ def test_the_map_of_the_subject_lies_on_the_side_where_the_subject_is():
     subjects = ("house", "castle", "tree", "boat", "car", "balloon")
     for i, (subject, side) in enumerate((subject, side) for subject in subjects for side in ("left", "right")):
         prompt = f"a small red {subject} on the {side}, in the snow by day"
-        record = Record("imagine", prompt, i, 8, 2.5, "dpm++", 64, 64, model.weights, "")
+        record = Record("imagine", prompt, i, 8, 2.5, "dpm++", 64, 64, model.weights_hash, "")
         map_ = dict(cross_attention_maps(model, Picture(PIL.Image.new("RGB", (64, 64)), record)))[subject]
         leans = (map_.sum(axis=0) @ np.arange(-3.5, 4)) / map_.sum()
         right += (leans > 0) == (side == "right")

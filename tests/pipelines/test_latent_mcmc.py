@@ -3,10 +3,10 @@ r"""Text to picture by a walk in latent space: is the density the one that was p
 import pytest
 import torch
 
-from minidiffusion.pipelines.latent_mcmc import PromptDensity, LatentPrior
 from minidiffusion.mcmc.langevin import mala
 from minidiffusion.mcmc.metropolis import collect
 from minidiffusion.mcmc.target import score
+from minidiffusion.pipelines.latent_mcmc import LatentPrior, PromptDensity
 from tests.tiny import tiny_model
 
 

@@ -4,21 +4,21 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
+from minidiffusion.evaluation.questions import draw_prompts, exam_rng, renders
 
+from minidiffusion.actions.upscale import enlarge
 from minidiffusion.checkpoint import load_model
 from minidiffusion.clip.encoder import CLIP, CLIPConfig
 from minidiffusion.clip.tokenizer import Tokenizer
-from minidiffusion.actions.registry import enlarge
 from minidiffusion.evaluation.evaluate import obedience, read
-from minidiffusion.images.pixels import psnr
-from minidiffusion.pipelines.text_to_image import TextToImage
-from minidiffusion.evaluation.questions import draw_prompts, exam_rng, renders
-from minidiffusion.pretrained.weights import SHIPPED
-from minidiffusion.pipelines.token_to_image import TokenPipeline, TokenSamplingSettings
-from minidiffusion.latent.vq import usage
 from minidiffusion.evaluation.judge import Judge, JudgeConfig
+from minidiffusion.images.pixels import psnr
+from minidiffusion.latent.vq import usage
 from minidiffusion.picturebook.draw import render
 from minidiffusion.picturebook.scene import ATTRIBUTES, random_scene
+from minidiffusion.pipelines.text_to_image import TextToImage
+from minidiffusion.pipelines.token_to_image import TokenPipeline, TokenSamplingSettings
+from minidiffusion.pretrained.weights import SHIPPED
 from minidiffusion.tokens.codebook import PictureTokenizer, PictureTokenizerConfig
 
 PROMPT = "a red house by the sea at night, watercolor"

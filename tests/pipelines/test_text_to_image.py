@@ -6,17 +6,20 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 
-import minidiffusion
 from minidiffusion.checkpoint import CheckpointError, file_hash
 from minidiffusion.clip.encoder import CLIP
 from minidiffusion.clip.tokenizer import Tokenizer
 from minidiffusion.diffusion.sampler import SAMPLERS
-from minidiffusion.pipelines.text_to_image import TextToImage
+from minidiffusion.errors import UserError
 from minidiffusion.images.pixels import to_pixels
-from minidiffusion.pretrained.weights import FILES, INDEX, find_weights, write_index
 from minidiffusion.latent.vae import AutoencoderKL
 from minidiffusion.networks.unet import UNet
+from minidiffusion.pipelines.settings import SamplingSettings
+from minidiffusion.pipelines.text_to_image import TextToImage
+from minidiffusion.pretrained.weights import FILES, INDEX, find_weights, write_index
+from minidiffusion.version import __version__
 from tests.tiny import tiny_model, tiny_weights
+from tests.unchecked import unchecked
 
 PROMPT = "a red house by the sea"
 
@@ -64,7 +67,7 @@ def test_everything_that_is_recorded_matters(model):
         {"seeds": [1]},
         {"steps": 11},
         {"guidance": 5.0},
-        {"negative": "snow"},
+        {"prompts": f"{PROMPT} --no snow"},
         {"sampler": "ddim"},
     ):
         other = model.generate(**({"prompts": PROMPT, "seeds": [0], "steps": 10} | change))
@@ -90,13 +93,13 @@ def test_of_a_prompt_that_is_too_long_the_beginning_is_read(model):
 
 def test_guidance_0_is_the_negative_prompt_and_guidance_1_the_prompt(model):
     unguided = model.generate("the snow", [0, 1], steps=6, guidance=1.0)
-    assert difference(model.generate(PROMPT, [0, 1], steps=6, guidance=0.0, negative="the snow"), unguided) < 1e-5
+    assert difference(model.generate(f"{PROMPT} --no the snow", [0, 1], steps=6, guidance=0.0), unguided) < 1e-5
     nothing = model.generate("", [0, 1], steps=6, guidance=1.0)
     assert difference(model.generate(PROMPT, [0, 1], steps=6, guidance=0.0), nothing) < 1e-5
 
 
 def test_guidance_goes_on_along_the_line_from_the_negative_prompt_to_the_prompt(model):
-    u, c, guided = (next(model.trajectory(PROMPT, [0], 5, scale, "snow")).x0_hat for scale in (0.0, 1.0, 3.5))
+    u, c, guided = (next(model.sample(f"{PROMPT} --no snow", [0], steps=5, guidance=scale)).x0_hat for scale in (0.0, 1.0, 3.5))
     assert difference(u, c) > 1e-3  # a hundred times the tolerance: what guidance multiplies is really there
     torch.testing.assert_close(guided, u + 3.5 * (c - u), rtol=0, atol=1e-5)
 
@@ -112,11 +115,11 @@ def test_guidance_1_spares_half_of_the_work(model):
     assert sizes == [3, 3, 6, 6]
 
 
-# ----------------------------------------------------------------------------------------------------------- trajectory
+# ----------------------------------------------------------------------------------------------------------- sample
 
 
-def test_the_trajectory_leads_from_noise_to_the_picture(model):
-    way = list(model.trajectory(PROMPT, [0, 1], steps=8))
+def test_the_samples_lead_from_noise_to_the_picture(model):
+    way = list(model.sample(PROMPT, [0, 1], steps=8))
     assert [step.i for step in way] == list(range(8)) and way[-1].t == 0
     assert torch.equal(model.decode(way[-1].x), model.generate(PROMPT, [0, 1], steps=8))
     assert model.decode(way[0].x0_hat).shape == (2, 3, 16, 16)
@@ -158,24 +161,24 @@ def test_a_picture_becomes_a_latent_that_decodes_to_it(model):
     [(0, "16."), (-1, "16."), (1, "16."), (15, "16."), (17, "16 and 32."), (40, "32 and 48."), (2049, "2048.")],
 )
 def test_a_size_between_the_valid_ones_is_refused_with_the_nearest(model, size, nearest):
-    with pytest.raises(ValueError, match=f"multiples of 16 up to 2048, next to it {nearest}"):
+    with pytest.raises(ValueError, match=f"multiple of 16 up to 2048, got {size}; the nearest: {nearest}"):
         model.generate(PROMPT, [0], steps=2, size=size)
 
 
 def test_what_suits_the_weights_is_what_is_used_unless_it_is_said(model):
     parts = (model.tokenizer, model.clip, model.unet, model.vae)
-    other = TextToImage(*parts, **model.settings, size=32, guidance=4.0)
-    assert torch.equal(other.generate(PROMPT, [0], 2), model.generate(PROMPT, [0], 2, guidance=4.0, size=32))
-    assert other.imagine(PROMPT, [0], 2)[0].record.guidance == 4.0
-    assert other.imagine(PROMPT, [0], 2, guidance=0.0)[0].record.guidance == 0.0
+    other = TextToImage(*parts, **model.training_noise, size=32, guidance=4.0)
+    assert torch.equal(other.generate(PROMPT, [0], steps=2), model.generate(PROMPT, [0], steps=2, guidance=4.0, size=32))
+    assert other.imagine(PROMPT, [0], steps=2)[0].record.guidance == 4.0
+    assert other.imagine(PROMPT, [0], steps=2, guidance=0.0)[0].record.guidance == 0.0
 
 
 def test_a_text_encoder_is_enough_if_it_is_said_how_large_a_picture_is(model):
     parts = (model.tokenizer, model.clip.text_model, model.unet, model.vae)
-    alone = TextToImage(*parts, **model.settings, size=16)
-    assert alone.clip is None and torch.equal(alone.generate(PROMPT, [0], 2), model.generate(PROMPT, [0], 2))
+    alone = TextToImage(*parts, **model.training_noise, size=16)
+    assert alone.clip is None and torch.equal(alone.generate(PROMPT, [0], steps=2), model.generate(PROMPT, [0], steps=2))
     with pytest.raises(ValueError, match="size is missing"):
-        TextToImage(*parts, **model.settings)
+        TextToImage(*parts, **model.training_noise)
 
 
 # ------------------------------------------------------------------------------------------------- pictures and records
@@ -205,13 +208,13 @@ def test_a_picture_can_be_made_again_from_its_record(weights):
         "width": 16,
         "height": 16,
         "weights": file_hash(weights / INDEX),
-        "version": minidiffusion.__version__,
+        "version": __version__,
         "settings": {},
         "sources": (),
     }
     same = {key: record[key] for key in ("prompt", "steps", "guidance", "sampler")}
-    plain = loaded.generate(PROMPT, [2**32 - 1, 5], steps=6, guidance=2.0, negative="snow", sampler="ddpm")
-    assert to_pixels(plain)[1].tobytes() == pictures[1].image.tobytes()  # the flag is the argument
+    plain = loaded.generate(prompt, [2**32 - 1, 5], steps=6, guidance=2.0, sampler="ddpm")
+    assert to_pixels(plain)[1].tobytes() == pictures[1].image.tobytes()
     (again,) = loaded.imagine(seeds=[record["seed"]], **same)
     assert again.image.mode == "RGB" and again.image.size == (16, 16)
     assert again.record == pictures[1].record
@@ -225,21 +228,32 @@ def test_a_picture_can_be_made_again_from_its_record(weights):
     ("settings", "sentence"),
     [
         ({"seeds": []}, "Each picture needs"),
-        ({"seeds": [-1]}, "valid are 0 to 4294967295"),
-        ({"seeds": [0, 2**32]}, "valid are 0 to 4294967295"),
-        ({"prompts": ["a", "b"]}, "Each picture needs a prompt and a seed, not 2 prompts and 1 seeds"),
-        ({"guidance": float("nan")}, "valid are 0 to 100"),
-        ({"guidance": float("inf")}, "valid are 0 to 100"),
-        ({"guidance": -0.5}, "valid are 0 to 100"),
-        ({"guidance": 100.5}, "valid are 0 to 100"),
-        ({"sampler": "rk4"}, "valid are ddpm, ddim, euler, heun, plms, dpm"),
-        ({"steps": 0}, "1 to 50"),
-        ({"steps": 51}, "1 to 50"),
+        ({"seeds": [-1]}, "seed must be between 0 and 4294967295, got"),
+        ({"seeds": [0, 2**32]}, "seed must be between 0 and 4294967295, got"),
+        ({"prompts": ["a", "b"]}, "Each picture needs a prompt and a seed, got 2 prompts and 1 seeds"),
+        ({"guidance": float("nan")}, "guidance must be between 0 and 100, got"),
+        ({"guidance": float("inf")}, "guidance must be between 0 and 100, got"),
+        ({"guidance": -0.5}, "guidance must be between 0 and 100, got"),
+        ({"guidance": 100.5}, "guidance must be between 0 and 100, got"),
+        ({"steps": 0}, "steps must be at least 1, got 0"),
+        ({"steps": 51}, "steps must be between 1 and 50, got 51"),
     ],
 )
 def test_settings_outside_their_range_are_refused_with_what_is_valid(model, settings, sentence):
     with pytest.raises(ValueError, match=sentence):
         model.generate(**({"prompts": PROMPT, "seeds": [0], "steps": 2} | settings))
+
+
+def test_an_unknown_sampler_is_refused_with_those_that_there_are():
+    settings = object.__new__(SamplingSettings)
+    with pytest.raises(UserError, match="sampler must be one of ddpm, ddim, euler, heun, plms, dpm.* got 'rk4'"):
+        unchecked(SamplingSettings.__init__)(settings, sampler="rk4")
+
+
+def test_prompts_that_differ_in_more_than_words_are_refused(model):
+    for other in ("a cat::2 snow::1", "a cat --stylize 500", "a cat --tile", "a cat --quality 2", "a cat --stop 50"):
+        with pytest.raises(UserError, match="must have the same weights and flags"):
+            model.generate([PROMPT, other], [0, 1], steps=2)
 
 
 def test_the_ends_of_the_ranges_are_valid(model):
@@ -276,7 +290,7 @@ def test_loaded_weights_make_the_pictures_of_the_saved_model(model, weights, tmp
     assert torch.equal(TextToImage.load(weights).generate(PROMPT, [0], steps=4), expected)
     tiny_model(T=30, schedule="linear", prediction="x0").save(tmp_path / "new" / "folder", dtype=torch.float16)
     half = TextToImage.load(str(tmp_path / "new" / "folder"))
-    assert half.settings == {"schedule": "linear", "T": 30, "prediction": "x0"}
+    assert half.training_noise == {"schedule": "linear", "T": 30, "prediction": "x0"}
     assert difference(half.unet.conv_in.weight, model.unet.conv_in.weight) < 1e-3
     assert half.unet.conv_in.weight.dtype == torch.float32
 

@@ -9,17 +9,19 @@ import PIL.Image
 import pytest
 import torch
 
-import minidiffusion
+from minidiffusion.actions.registry import again
+from minidiffusion.actions.vary import vary
+from minidiffusion.actions.write import write
 from minidiffusion.checkpoint import CheckpointError
 from minidiffusion.clip.tokenizer import Tokenizer
-from minidiffusion.images.record import Picture, Record
-from minidiffusion.actions.registry import again, imagine, vary
-from minidiffusion.pipelines.settings import SamplingSettings
 from minidiffusion.images.pixels import to_pixels
+from minidiffusion.images.record import Picture, Record
+from minidiffusion.pipelines.settings import SamplingSettings
+from minidiffusion.pipelines.token_to_image import TokenPipeline, TokenSamplingSettings, draft_seeds
 from minidiffusion.prompt.conditions import forget
-from minidiffusion.pipelines.token_to_image import TokenPipeline, TokenSamplingSettings, drafts_of, write
 from minidiffusion.tokens.sampling import write as write_tokens
 from minidiffusion.tokens.seq2seq import Seq2Seq
+from minidiffusion.version import __version__
 from tests.tiny import tiny_model
 from tests.tiny_tokens import save_token_pipeline, tiny_token_pipeline
 
@@ -46,7 +48,7 @@ def seeded(*seeds):
 
 def test_it_is_the_parts_one_after_the_other(writer):
     how = TokenSamplingSettings(guidance=2.5, temperature=0.7, top_k=20, top_p=0.8)
-    x = writer.generate([PROMPT, "a cat"], [5, 6], how, negative="snow")
+    x = writer.generate([f"{PROMPT} --no snow", "a cat --no snow"], [5, 6], how)
     words = writer.tokenizer([PROMPT, "a cat", "snow", "snow"], 12)
     settings = {"scale": 2.5, "temperature": 0.7, "top_k": 20, "top_p": 0.8}
     *_, last = write_tokens(writer.transformer, words[:2], words[2:], seeded(5, 6), **settings)
@@ -71,24 +73,24 @@ def test_every_setting_matters(writer):
     torch.testing.assert_close(usual, writer.generate(PROMPT, [0, 1, 2], TokenSamplingSettings(guidance=1.5)))  # suits the weights
     for change in (TokenSamplingSettings(guidance=1.0), TokenSamplingSettings(temperature=0.3), TokenSamplingSettings(top_k=2), TokenSamplingSettings(top_p=0.3)):
         assert (writer.generate(PROMPT, [0, 1, 2], change) - usual).abs().max() > 0.1, change
-    assert (writer.generate(PROMPT, [0, 1, 2], negative="snow") - usual).abs().max() > 0.1
+    assert (writer.generate(f"{PROMPT} --no snow", [0, 1, 2]) - usual).abs().max() > 0.1
 
 
 def test_guidance_0_is_the_negative_prompt(writer):
-    one = writer.generate(PROMPT, [0, 1], TokenSamplingSettings(guidance=0.0), negative="the snow")
+    one = writer.generate(f"{PROMPT} --no the snow", [0, 1], TokenSamplingSettings(guidance=0.0))
     torch.testing.assert_close(one, writer.generate("the snow", [0, 1], TokenSamplingSettings(guidance=1.0)), **SAME)
 
 
 @pytest.mark.parametrize(
     ("prompts", "seeds", "how", "complaint"),
     [
-        (PROMPT, [-1], {}, "The seed is -1; valid are 0 to 4294967295"),
-        ([PROMPT], [0, 1], {}, "not 1 prompts and 2 seeds"),
-        (PROMPT, [0], {"guidance": 101.0}, "The guidance is 101.0; valid are 0 to 100"),
-        (PROMPT, [0], {"temperature": 0.0}, "the temperature is 0.0"),
-        (PROMPT, [0], {"top_k": 33}, "top_k is 33; valid are 1 to 32"),
-        (PROMPT, [0], {"drafts": 0}, "The drafts are 0; valid are 1 to 64"),
-        (PROMPT, [0], {"drafts": 65}, "The drafts are 65"),
+        (PROMPT, [-1], {}, "seed must be between 0 and 4294967295, got -1"),
+        ([PROMPT], [0, 1], {}, "got 1 prompts and 2 seeds"),
+        (PROMPT, [0], {"guidance": 101.0}, "guidance must be between 0 and 100, got 101.0"),
+        (PROMPT, [0], {"temperature": 0.0}, "temperature must be above 0, got 0.0"),
+        (PROMPT, [0], {"top_k": 33}, "top_k must be between 1 and 32, got 33"),
+        (PROMPT, [0], {"drafts": 0}, "drafts must be between 1 and 64, got 0"),
+        (PROMPT, [0], {"drafts": 65}, "drafts must be between 1 and 64, got 65"),
     ],
 )
 def test_settings_outside_their_range_are_refused(writer, prompts, seeds, how, complaint):
@@ -104,7 +106,7 @@ def test_the_draft_is_shown_that_clip_finds_nearest_to_its_own_prompt(writer):
     shown = writer.generate(prompts, seeds, TokenSamplingSettings(drafts=5))
     chosen = []
     for prompt, seed, picture in zip(prompts, seeds, shown, strict=True):
-        drafts = writer.generate(prompt, drafts_of(seed, 5))
+        drafts = writer.generate(prompt, draft_seeds(seed, 5))
         with torch.no_grad():
             logits = writer.clip(drafts, writer.tokenizer([prompt], writer.clip.config.context_length))[:, 0]
         chosen.append(int(logits.argmax()))
@@ -113,9 +115,9 @@ def test_the_draft_is_shown_that_clip_finds_nearest_to_its_own_prompt(writer):
 
 
 def test_more_drafts_are_the_same_ones_and_others(writer):
-    assert drafts_of(9, 1) == [9] and drafts_of(9, 3) == drafts_of(9, 64)[:3]
-    assert len({draft for seed in range(50) for draft in drafts_of(seed, 4)}) == 200
-    best = [writer.agreement(writer.generate(PROMPT, [9], TokenSamplingSettings(drafts=n)), [PROMPT]).item() for n in (1, 4, 16)]
+    assert draft_seeds(9, 1) == [9] and draft_seeds(9, 3) == draft_seeds(9, 64)[:3]
+    assert len({draft for seed in range(50) for draft in draft_seeds(seed, 4)}) == 200
+    best = [writer.similarity(writer.generate(PROMPT, [9], TokenSamplingSettings(drafts=n)), [PROMPT]).item() for n in (1, 4, 16)]
     assert best[0] < best[1] < best[2]
 
 
@@ -127,14 +129,14 @@ def test_the_first_rows_are_kept_and_the_others_written(writer, photo):
     how = TokenSamplingSettings(drafts=2, on_token=lambda token: ids.append(token.ids))
     x = torch.from_numpy(np.array(photo)).permute(2, 0, 1)[None] / 127.5 - 1
     assert torch.equal(known, writer.codebook.encode(x)[:, :3].reshape(1, 12))
-    writer.generate(PROMPT, [0, 1], how, begin=known)
+    writer.generate(PROMPT, [0, 1], how, known)
     assert [each.shape for each in ids] == [(4, n) for n in (13, 14, 15, 16)]
     assert torch.equal(ids[-1][:, :12], known.expand(4, -1)) and len(ids[-1][:, 12:].unique(dim=0)) == 4
 
 
 def test_a_beginning_that_is_none_is_refused(writer, photo):
     for image, rows in ((photo, 0), (photo, 4), (photo.resize((16, 32)), 2)):
-        with pytest.raises(ValueError, match=r"must be 16 x 16 .* 1 to 3 of its rows"):
+        with pytest.raises(ValueError, match=r"must be 16 x 16, .* rows must be between 1 and 3, got"):
             writer.first_rows(image, rows)
 
 
@@ -143,13 +145,14 @@ def test_a_beginning_that_is_none_is_refused(writer, photo):
 
 def test_a_record_says_how_a_picture_was_written_and_that_is_enough(writer):
     how = TokenSamplingSettings(4.5, 0.9, 30, 0.99, 2)
-    pictures = write(writer, f"{PROMPT}::2 --no snow, rain --seed 8 --repeat 2", [5, 6], how)
+    prompt = f"{PROMPT}::2 --no snow, rain --seed 8 --repeat 2"
+    options = {"temperature": 0.9, "top_k": 30, "top_p": 0.99, "drafts": 2}
+    pictures = write(writer, [], [5, 6], prompt, SamplingSettings(guidance=4.5), **options)
     own = f"{PROMPT}::2 --no snow, rain"
-    settings = {"temperature": 0.9, "top_k": 30, "top_p": 0.99, "drafts": 2}
-    of_all = (16, 4.5, "tokens", 16, 16, "", minidiffusion.__version__, settings, ())
+    of_all = (16, 4.5, "tokens", 16, 16, "", __version__, options, ())
     assert [picture.record for picture in pictures] == [Record("write", own, seed, *of_all) for seed in (5, 6)]
-    assert write(writer, PROMPT, [5])[0].record.guidance == 1.5
-    expected = to_pixels(writer.generate(PROMPT, [5, 6], how, negative="snow, rain"))
+    assert write(writer, [], [5], PROMPT)[0].record.guidance == 1.5
+    expected = to_pixels(writer.generate(f"{PROMPT} --no snow, rain", [5, 6], how))
     for picture, pixels in zip(pictures, expected, strict=True):
         assert (np.asarray(picture.image) == pixels).all()
         record = Record.from_dict(json.loads(json.dumps(picture.record.to_dict())))
@@ -157,23 +160,23 @@ def test_a_record_says_how_a_picture_was_written_and_that_is_enough(writer):
 
 
 def test_a_picture_that_was_given_a_beginning_can_be_made_again_from_both(writer, photo):
-    (first,) = write(writer, PROMPT, [1], begin=Picture(photo, None), rows=2)
-    (second,) = write(writer, "a cat", [2], begin=first, rows=3)
+    (first,) = write(writer, Picture(photo, None), [1], PROMPT, rows=2)
+    (second,) = write(writer, first, [2], "a cat", rows=3)
     assert second.record.settings["rows"] == 3 and second.record.sources == (first.record,)
     with pytest.raises(ValueError, match="from elsewhere, which is missing"):
         again(writer, second.record)
     assert again(writer, second.record, [photo]).image.tobytes() == second.image.tobytes()
 
 
-def test_neither_road_makes_the_pictures_of_the_other(writer):
+def test_neither_pipeline_repeats_the_pictures_of_the_other(writer):
     diffusion = tiny_model()
-    assert diffusion.weights == writer.weights == ""
+    assert diffusion.weights_hash == writer.weights_hash == ""
     with pytest.raises(ValueError, match="made by other weights"):
-        again(diffusion, write(writer, PROMPT, [1])[0].record)
+        again(diffusion, write(writer, [], [1], PROMPT)[0].record)
     with pytest.raises(ValueError, match="made by other weights"):
-        again(writer, imagine(diffusion, PROMPT, [1], SamplingSettings(steps=2))[0].record)
-    begun = write(writer, PROMPT, [1])[0]
-    (varied,) = vary(diffusion, begun, [2], how=SamplingSettings(steps=2))
+        again(writer, diffusion.imagine(PROMPT, [1], steps=2)[0].record)
+    begun = write(writer, [], [1], PROMPT)[0]
+    (varied,) = vary(diffusion, begun, [2], settings=SamplingSettings(steps=2))
     with pytest.raises(ValueError, match="made by other weights"):
         again(diffusion, varied.record)
     for models in ((diffusion, writer), (writer, diffusion)):
@@ -185,7 +188,7 @@ def test_neither_road_makes_the_pictures_of_the_other(writer):
 
 
 def test_with_chaos_each_picture_forgets_words_of_its_own(writer):
-    pictures = write(writer, f"{PROMPT} --chaos 100", [1, 2])
+    pictures = write(writer, [], [1, 2], f"{PROMPT} --chaos 100")
     texts = [forget(PROMPT, 100, seed) for seed in (1, 2)]
     assert texts[0] != texts[1]
     expected = to_pixels(writer.generate(texts, [1, 2]))
@@ -195,16 +198,16 @@ def test_with_chaos_each_picture_forgets_words_of_its_own(writer):
 @pytest.mark.parametrize(
     ("prompt", "words"),
     [
-        *((f"a house --{flag}", f"--{flag.split()[0]} says nothing") for flag in (
+        *((f"a house --{flag}", f"--{flag.split()[0]} is not for the token pipeline") for flag in (
             "ar 2:1", "stylize 500", "raw", "weird 5", "tile", "iw 2", "sref a.png", "sw 5", "quality 2", "stop 50",
         )),
         ("a house::2 fog::-1", ":: makes several"),
-        ("a.png a house", "cannot look at others"),
+        ("a.png a house", "cannot look at pictures"),
     ],
 )  # fmt: skip
-def test_what_tokens_cannot_be_told_is_refused(writer, prompt, words):
+def test_what_the_token_pipeline_cannot_use_is_refused(writer, prompt, words):
     with pytest.raises(ValueError, match=words):
-        write(writer, prompt, [0])
+        write(writer, [], [0], prompt)
 
 
 # ------------------------------------------------------------------------------------------------------ weights on disk
@@ -218,12 +221,12 @@ def folder(writer, tmp_path_factory):
 def test_what_training_leaves_can_be_loaded(writer, folder, tmp_path):
     loaded = TokenPipeline.load(folder)
     assert torch.equal(loaded.generate(PROMPT, [3], TokenSamplingSettings(drafts=2)), writer.generate(PROMPT, [3], TokenSamplingSettings(drafts=2)))
-    assert len(loaded.weights) == 64 and loaded.weights == TokenPipeline.load(folder).weights
+    assert len(loaded.weights_hash) == 64 and loaded.weights_hash == TokenPipeline.load(folder).weights_hash
     other = save_token_pipeline(shutil.copytree(folder, tmp_path / "copy"), writer)
     (other / "tokens.safetensors").write_bytes(
         (save_token_pipeline(tmp_path, tiny_token_pipeline(1)) / "tokens.safetensors").read_bytes()
     )
-    assert TokenPipeline.load(other).weights != loaded.weights
+    assert TokenPipeline.load(other).weights_hash != loaded.weights_hash
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@ r"""What each flag does to the words."""
 
 import pytest
 
+from minidiffusion.prompt.conditions import HOUSE_STYLE, conditions, forget, names_style
 from minidiffusion.prompt.parser import parse
-from minidiffusion.prompt.conditions import HOUSE_STYLE, forget, names_style, conditions
 
 
 def steered(text, seed=0, seen=()):

@@ -6,9 +6,9 @@ import PIL.Image
 import pytest
 import torch
 
-from minidiffusion.prompt.describe import describe, embed, look, shorten, style_of
 from minidiffusion.picturebook.captions import LEXICON
 from minidiffusion.picturebook.scene import ATTRIBUTES, STYLES
+from minidiffusion.prompt.describe import describe, embed, look, shorten, style_of
 from tests.tiny import tiny_model
 
 
@@ -59,6 +59,6 @@ def test_what_a_word_weighs_is_how_far_its_loss_turns_the_text(model):
 
 
 def test_a_model_without_eyes_says_so(model, image):
-    blind = type(model)(model.tokenizer, model.text_model, model.unet, model.vae, **model.settings, size=16)
+    blind = type(model)(model.tokenizer, model.text_model, model.unet, model.vae, **model.training_noise, size=16)
     with pytest.raises(ValueError, match="needs a whole CLIP"):
         describe(blind, image)

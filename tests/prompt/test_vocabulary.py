@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minidiffusion.prompt.parser import parse
-from minidiffusion.prompt.vocabulary import pieces, quoted, remarks, unknown_chinese, unknown_words, words_of
 from minidiffusion.picturebook.captions import describe, vocabulary
 from minidiffusion.picturebook.scene import ATTRIBUTES, SUBJECTS, Scene
+from minidiffusion.prompt.parser import parse
+from minidiffusion.prompt.vocabulary import pieces, quoted, remarks, unknown_chinese, unknown_words, words_of
 from tests.tiny import tiny_model
 
 
@@ -87,17 +87,17 @@ def test_the_words_of_a_tokenizer_are_those_of_its_captions():
 
 
 def test_what_a_model_makes_nothing_of_is_said_once_in_sentences():
-    model, lost = tiny_model(), 'I read only the beginning of a text as long as this; lost is: "blue cat".'
+    model, lost = tiny_model(), 'The text is longer than the context; not read is: "blue cat".'
     prompts = [parse("a red hous, a zebra, a yeti --no snou"), parse("the sea:: a red hous, a zebra, a yeti --no snou")]
     assert list(remarks(prompts, model, of_picturebook=False)) == [
-        'I do not know "hous"; the nearest words that I know: house.',
-        'I do not know "zebra", "yeti".',
-        'I do not know "snou"; the nearest words that I know: snow.',
+        'Unknown word "hous"; the nearest known words: house.',
+        'Unknown: "zebra", "yeti".',
+        'Unknown word "snou"; the nearest known words: snow.',
     ]
     assert list(remarks(prompts, model, of_picturebook=True)) == [
-        'I do not know "hous"; the nearest words that I know: house.',
-        f'I do not know "zebra", "yeti"; what I can draw: {", ".join(SUBJECTS)}.',
-        'I do not know "snou"; the nearest words that I know: snow, snowy.',
+        'Unknown word "hous"; the nearest known words: house.',
+        f'Unknown: "zebra", "yeti"; known subjects: {", ".join(SUBJECTS)}.',
+        'Unknown word "snou"; the nearest known words: snow, snowy.',
     ]
     long = [parse(" ".join(["red"] * 22 + ["blue", "cat"]))]
     assert list(remarks(long, model, of_picturebook=True)) == [lost]
