@@ -1,5 +1,5 @@
-# The front door. Every target works as the first command on a fresh machine with Python 3.11 or newer:
-# it makes the virtual environment .venv when that is missing or older than pyproject.toml or constraints.txt.
+# Every target works as the first command on a fresh machine with Python 3.11 or newer: it makes the virtual environment
+# .venv when that is missing or older than pyproject.toml or constraints.txt.
 #
 #   make imagine PROMPT="a red house by the sea at night, watercolor"
 #   make test
@@ -25,7 +25,7 @@ imagine: export MINIDIFFUSION_PROMPT := $(value PROMPT)
 test kernels-check lessons lessons-check: export OMP_NUM_THREADS := 1
 
 .DELETE_ON_ERROR:
-.PHONY: help imagine test kernels-check mutants lessons lessons-check lint bench gpu weights check-pins clean
+.PHONY: help imagine test kernels-check mutants lessons lessons-check lint docs-files bench gpu weights check-pins clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ mutants: $(VENV)/.for-work  ## do the tests notice the slips that others have ma
 lint: $(VENV)/.for-work  ## ruff and pyright
 	$(BIN)/ruff check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
+
+docs-files: $(VENV)/.for-work  ## write docs/FILES.md, the list of all files, from their docstrings
+	$(BIN)/python docs/make_files.py
 
 # benchmarks/objectives.py and codebooks.py train, for half an hour and more, and are run by hand.
 BENCHMARKS ?= digits samplers mcmc attention group_norm roofline unet codegen
@@ -94,8 +97,11 @@ check-pins: $(VENV)/.for-work  ## do constraints.txt and pyproject.toml resolve 
 		echo "pins resolve: $$platform, Python $$version"; \
 	done; done
 
-clean:  ## remove the virtual environment and build outputs
-	rm -rf $(VENV) build dist pictures
+# build/ holds trainings of hours (build/weights), pictures/ holds what somebody drew: neither can be made again quickly.
+CACHES := .pytest_cache .ruff_cache .hypothesis
+clean:  ## remove the virtual environment, caches and dist; pictures/ and build/ (trained weights) are kept
+	rm -rf $(VENV) dist *.egg-info $(CACHES)
+	find minidiffusion kernels benchmarks lessons tests docs -name __pycache__ -prune -exec rm -rf {} +
 
 # The virtual environment, in three steps. A stamp is written only after its step succeeded, so that an interrupted
 # installation starts again.
