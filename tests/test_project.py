@@ -1,4 +1,4 @@
-r"""The project as a whole: what importing it costs, whether what its pages say is so, and what must never slip in."""
+r"""The project as a whole: what importing it costs, its pins and weights, and what must never slip in."""
 
 import ast
 import hashlib
@@ -7,23 +7,22 @@ import re
 import subprocess
 import sys
 import tomllib
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
+
+from docs import make_files
 
 ROOT = Path(__file__).parent.parent
 WEIGHTS = ROOT / "minidiffusion" / "weights"
 
 
 def tracked() -> list[str]:
-    r"""The files that git has or would have, so that the answer is the same before a commit and after it."""
-    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    r"""The files that git has or would have."""
     try:
-        listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+        return make_files.tracked()
     except (FileNotFoundError, subprocess.CalledProcessError):
         pytest.skip("not a git checkout")
-    return sorted({name for name in listed if (ROOT / name).exists()})
 
 
 def python_files() -> list[Path]:
@@ -37,7 +36,7 @@ def test_importing_the_library_loads_nothing_heavy():
 
 
 def test_making_pictures_needs_no_plots_no_app_and_no_other_system():
-    code = "import sys, minidiffusion.imagine; print(*sys.modules)"
+    code = "import sys, minidiffusion.pipelines.text_to_image; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert not {"gradio", "matplotlib", "diffusers", "transformers", "minidiffusion.training"} & set(loaded.split())
 
@@ -107,45 +106,6 @@ def test_the_pins_are_plain_versions_that_the_ranges_allow():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = [*project["dependencies"], *(r for extra in project["optional-dependencies"].values() for r in extra)]
     assert {re.match(r"[\w.-]+", requirement)[0].lower() for requirement in wanted} <= names
-
-
-def tree() -> dict[str, str]:
-    r"""path -> remark, from the annotated tree in the README; a path may hold wildcards."""
-    block = re.search(r"<!-- tree -->\n+```text\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    assert block, "the README has no tree between <!-- tree --> and a ```text block"
-    entries, folders = {}, []
-    for line in block[1].splitlines():
-        path, _, remark = line.strip().partition("  ")
-        depth = (len(line) - len(line.lstrip())) // 2
-        folders[depth:] = [path]
-        if not path.endswith("/"):
-            entries["".join(folders)] = remark.strip()
-    return entries
-
-
-def test_the_tree_in_the_readme_is_the_tree_of_the_project():
-    files, entries = tracked(), tree()
-    unlisted = [name for name in files if not any(fnmatchcase(name, pattern) for pattern in entries)]
-    missing = [pattern for pattern in entries if not any(fnmatchcase(name, pattern) for name in files)]
-    assert (unlisted, missing) == ([], []), "not in the tree; in the tree, but not there"
-    assert [path for path, remark in entries.items() if not remark] == [], "these have no remark"
-
-
-def test_relative_links_lead_somewhere():
-    for name in tracked():
-        if not name.endswith(".md"):
-            continue
-        text = re.sub(r"```.*?```", "", (ROOT / name).read_text(encoding="utf-8"), flags=re.DOTALL)
-        for target in re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'(?:src|href)="([^"]+)"', text):
-            if not re.match(r"[a-z]+:|#", target):
-                assert (ROOT / name).parent.joinpath(target.partition("#")[0]).exists(), f"{name} links to {target}"
-
-
-def test_commands_in_the_readme_exist():
-    makefile = (ROOT / "Makefile").read_text()
-    for name in ("README.md", "CONTRIBUTING.md", "lessons/README.md"):
-        for target in re.findall(r"(?:`|^)make ([a-z-]+)", (ROOT / name).read_text(encoding="utf-8"), re.MULTILINE):
-            assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"{name} tells of `make {target}`"
 
 
 @pytest.mark.parametrize("folder", sorted(WEIGHTS.glob("*/")), ids=lambda folder: folder.name)
