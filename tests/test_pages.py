@@ -133,7 +133,7 @@ def test_the_version_is_the_same_everywhere():
 
 
 def test_what_was_renamed_is_there():
-    r"""Every name in the right column of the changelog's first table is a module."""
+    r"""In the right columns of the changelog's tables: what the first names is a module, the second is defined."""
     newest = read("CHANGELOG.md").split("\n## ")[1]
     rows = re.findall(r"^\| `[^|]*\| ([^|]*) \|$", newest.partition("| name in")[0], re.MULTILINE)
     assert len(rows) > 20
@@ -141,6 +141,11 @@ def test_what_was_renamed_is_there():
         for name in re.findall(r"`(minidiffusion[\w.]*)`", row):
             path = (ROOT / "kernels" if name.startswith("minidiffusion_kernels") else ROOT) / name.replace(".", "/")
             assert path.is_dir() or path.with_suffix(".py").is_file(), f"the changelog names {name}"
+    sources = "\n".join(read(name) for name in tracked() if name.startswith("minidiffusion/") and name.endswith(".py"))
+    rows = re.findall(r"^\| `[^|]*\| ([^|]*) \|$", newest.partition("| name in")[2], re.MULTILINE)
+    assert len(rows) > 20
+    for name in re.findall(r"`[\w.]*?(\w+)`", " ".join(rows)):
+        assert re.search(rf"\b(class|def) {name}\b|^{name}\b.* =|self\.[^=]*{name}\b.* =", sources, re.MULTILINE), name
 
 
 # ------------------------------------------------------------------------------------------------- make clean, and CI
