@@ -4,7 +4,7 @@ r"""Reading a disassembly: its instructions, its loops, and what the hot one con
 from another line of the source a remark:
 
     .L_x_1:
-            //## File "kernels/group_norm/forward.py", line 40
+            //## File "group_norm/forward.py", line 40
             /*0ab0*/               @P0 LDG.E.128 R12, [R10.64] ;
             /*0ac0*/               @P1 BRA `(.L_x_1) ;
 

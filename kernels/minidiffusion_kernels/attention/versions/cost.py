@@ -2,7 +2,7 @@ r"""What a version costs in memory: the bytes that it moves, and the largest ten
 
     cost(v1_softmax.attention, q, k, v).least
 
-Kernels are counted access by access (`kernels/traffic.py`), PyTorch's operators one by one (`kernels/operators.py`).
+Kernels are counted access by access (`traffic.py`), PyTorch's operators one by one (`operators.py`).
 Tensors on PyTorch's "meta" device have shapes and no memory, so there version 0 can be asked about any size.
 """
 
