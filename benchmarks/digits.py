@@ -20,7 +20,7 @@ from torch import Tensor
 
 from benchmarks.harness import RESULTS, Row, write_csv
 from minidiffusion.data.digits import GREYS, digits
-from minidiffusion.diffusion.bound import bound, discretised
+from minidiffusion.diffusion.bound import discretised, variational_bound
 from minidiffusion.training.digits import SHIPPED, trained_digits
 
 PARTS = ("prior", "steps 2 to T", "decoder", "all")
@@ -51,7 +51,7 @@ def rows(weights: Path) -> Iterator[Row]:
     yield row("a histogram of each pixel", "all", histogram_bits(digits()[0], held_out))
     for variance in ("beta", "beta_tilde", "learned"):
         generator = torch.Generator().manual_seed(1)
-        cost = bound(
+        cost = variational_bound(
             denoise, schedule, held_out, decoder=discretised(GREYS), variance=variance, generator=generator
         )  # the same noise for each variance
         model = f"diffusion, T = {schedule.T}, variance {variance}"

@@ -82,7 +82,7 @@ kl = check("kl", kl)
 # The library adds them up over all steps, with one draw of noise for each:
 
 # %%
-viz.show_source(bound.bound)
+viz.show_source(bound.variational_bound)
 
 # %% [markdown]
 # ## 3. Is the sum right? Check it where the answer is known
@@ -102,7 +102,7 @@ x_0 = hills.sample(40_000, torch.Generator().manual_seed(0))
 def gap(T, variance):
     schedule, generator = make_schedule("cosine", T), torch.Generator().manual_seed(T)
     some = x_0[: 4_000_000 // T]
-    cost = bound.bound(ideal.mixture(*hills, schedule), schedule, some, variance=variance, generator=generator)
+    cost = bound.variational_bound(ideal.mixture(*hills, schedule), schedule, some, variance=variance, generator=generator)
     gaps = cost.total + hills.log_prob(some)
     return gaps.mean().item(), gaps.std().item() / len(some) ** 0.5
 
@@ -210,7 +210,7 @@ held_out, _ = digits(held_out=True)
 cost = {}
 for variance in ("learned", "beta", "beta_tilde"):
     with torch.no_grad():
-        cost[variance] = bound.bound(denoise, short, held_out, decoder=bound.discretised(GREYS), variance=variance,
+        cost[variance] = bound.variational_bound(denoise, short, held_out, decoder=bound.discretised(GREYS), variance=variance,
                                      generator=torch.Generator().manual_seed(1))  # fmt: skip
 print("bits a pixel     prior   steps 2 to T   decoder     all")
 for name, c in cost.items():
@@ -272,7 +272,7 @@ weights = {
 }
 bits = {name: c.bits_per_dim(c.steps[:, :-1]).mean(0) for name, c in cost.items()}
 shares = {name: w / w.sum() for name, w in weights.items()}
-viz.budget({f"variance {name}": b for name, b in bits.items()}, shares)
+viz.bits_per_step({f"variance {name}": b for name, b in bits.items()}, shares)
 
 # %%
 for low, high in ((1, 10), (11, 40), (41, 99)):

@@ -23,8 +23,8 @@ from minidiffusion.data import toy
 from minidiffusion.diffusion import guidance, ideal, sampler
 from minidiffusion.diffusion.prediction import Prediction, denoiser
 from minidiffusion.diffusion.schedule import make_schedule
+from minidiffusion.pipelines.latent_diffusion import SeededNoise
 from minidiffusion.pipelines.text_to_image import TextToImage
-from minidiffusion.pipelines.text_to_image import SeededNoise
 
 # %% [markdown]
 # ## 1. Two ways back
@@ -75,7 +75,7 @@ runs = {
     "the same, noise left out": way("ddpm", 1000, x_T, loudness=0.0),
     "ODE: ddim, 1000 steps": way("ddim", 1000, x_T),
 }
-viz.ways(torch.arange(0, 1001, 5), log_prob, runs)
+viz.trajectories(torch.arange(0, 1001, 5), log_prob, runs)
 
 # %% [markdown]
 # Left and right the 4,000 ends (orange) fill the true density (blue). The single points have nothing in common: under the
@@ -157,8 +157,8 @@ boats("ddpm", (10, 50, 250), seeds=[1])
 #
 # Between the two lies a dial. Keep only a part of eps_hat, and fill up with fresh noise to the amount that belongs to s:
 #
-# $$x_s = \alpha_s \hat x_0 + \sqrt{\sigma_s^2 - \text{spread}^2}\; \hat\epsilon + \text{spread} \cdot \epsilon, \qquad
-# \text{spread} = \text{eta}\, \frac{\sigma_s}{\sigma_t} \sqrt{1 - \alpha_t^2 / \alpha_s^2}$$
+# $$x_s = \alpha_s \hat x_0 + \sqrt{\sigma_s^2 - \sigma_\text{rev}^2}\; \hat\epsilon + \sigma_\text{rev} \cdot \epsilon, \qquad
+# \sigma_\text{rev} = \text{eta}\, \frac{\sigma_s}{\sigma_t} \sqrt{1 - \alpha_t^2 / \alpha_s^2}$$
 #
 # eta = 0 is DDIM and eta = 1 is DDPM.
 #
@@ -167,7 +167,7 @@ boats("ddpm", (10, 50, 250), seeds=[1])
 # %%
 same = torch.full((4000, 1), -0.35, dtype=torch.float64)
 runs = {f"eta = {eta}": way("ddim", 50, same, eta=eta) for eta in (0.0, 0.5, 1.0)}
-viz.ways(torch.arange(0, 1001, 5), log_prob, runs)
+viz.trajectories(torch.arange(0, 1001, 5), log_prob, runs)
 
 # %% [markdown]
 # Without noise one place has one end. With it, even with half of it, the start is forgotten and one place has all ends.
@@ -352,7 +352,7 @@ errors = {
 three = torch.tensor([[1.9], [-0.4], [-1.2]], dtype=torch.float64)
 runs = {"exact": way("heun", 500, three), "ddpm": way("ddpm", 1000, three, seed=1)}
 runs |= {name: way(name, n, three) for name, n in (("ddim", 8), ("heun", 5), ("dpm++", 8))}
-viz.orders(
+viz.convergence(
     torch.arange(0, 1001, 5), log_prob, runs["exact"], {"ddpm": runs["ddpm"]},
     {name: runs[name] for name in ("ddim", "heun", "dpm++")},
     {f"{name}: slope {slope(e):.2f}": (calls, e) for name, e in errors.items()}, {"ddim": 1, "dpm++": 2},

@@ -21,17 +21,17 @@ from torch import nn
 
 from lessons.exercises.lesson_11 import check
 from minidiffusion import viz
-from minidiffusion.networks.convolution import Downsample, GroupNorm, ResnetBlock, Upsample
 from minidiffusion.diffusion.schedule import cosine
-from minidiffusion.pipelines.text_to_image import TextToImage
+from minidiffusion.networks.convolution import Downsample, GroupNorm, ResnetBlock, Upsample
 from minidiffusion.networks.embedding import TimestepEmbedding
-from minidiffusion.networks.unet import Level, UNet, UNetConfig
+from minidiffusion.networks.unet import UNet, UNetConfig, UNetLevel
 
 # %%
 from minidiffusion.picturebook.draw import render
 from minidiffusion.picturebook.scene import random_scene
+from minidiffusion.pipelines.text_to_image import TextToImage
 from minidiffusion.viz.attention import captioned
-from minidiffusion.viz.unet import skips, u_shape, walk
+from minidiffusion.viz.unet import skip_connections, u_shape, trace
 
 
 def ink(weights):  # a picture `3 h w` in which the largest weight is black; the root makes small ones visible
@@ -350,7 +350,7 @@ captioned(rows, ["even", "a page"], side=1.9)
 # cross-attention to the words, and a feed-forward layer. The convolutions never see a word.
 
 # %%
-viz.show_source(Level.layer)
+viz.show_source(UNetLevel.layer)
 
 # %% [markdown]
 # **Predict.** The shipped U-Net gets the same noise at the same time with two prompts, which differ in the subject only, in the hour
@@ -360,7 +360,7 @@ viz.show_source(Level.layer)
 model = TextToImage.load("picturebook")
 unet = model.unet
 x_t = torch.randn(16, 16, 8, 8, generator=torch.Generator().manual_seed(0))
-stops = walk(unet, x_t[:1], torch.tensor([700]), model.context([""]))
+stops = trace(unet, x_t[:1], torch.tensor([700]), model.context([""]))
 modules = dict(unet.named_modules())
 
 
@@ -504,7 +504,7 @@ u_shape(stops, "the U-Net of the miniature, 16 x 8 x 8 in and out", time_embeddi
 # %%
 with torch.device("meta"):
     large = UNet(UNetConfig.stable_diffusion_1_5())
-    large_stops = walk(large, torch.empty(1, 4, 64, 64), torch.tensor([1]), torch.empty(1, 77, 768))
+    large_stops = trace(large, torch.empty(1, 4, 64, 64), torch.tensor([1]), torch.empty(1, 77, 768))
 u_shape(large_stops, "the U-Net of Stable Diffusion 1.5, 4 x 64 x 64 in and out")
 
 # %%
@@ -528,7 +528,7 @@ for part in sorted(PARTS, key=large_counts.get, reverse=True):
     print(f"{part:26} {small:12,} {small / small_total:6.1%} {many:12,} {many / large_total:6.1%}")
 print(f"{'together':26} {small_total:12,} {'':6} {large_total:12,}")
 plan = skip_plan([320, 640, 1280, 1280], 2)
-print("your plan:", *plan, "as it ran" if plan == [large_stops[i].channels for i, _ in skips(large_stops)] else "not as it ran")
+print("your plan:", *plan, "as it ran" if plan == [large_stops[i].channels for i, _ in skip_connections(large_stops)] else "not as it ran")
 
 # %% [markdown]
 # Four levels instead of two, two blocks a level instead of one, up to ten times the width, hence 215 times the parameters. The

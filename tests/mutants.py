@@ -107,10 +107,10 @@ MUTANTS = [
         "tests/diffusion/test_bound.py::test_the_decoder_is_a_distribution_over_the_256_greys",
     ),
     Mutant(
-        "the bound moves the answer as well",
+        "the bound trains the prediction as well",
         DIFFUSION + "objective.py",
-        "answer.detach()",
-        "answer",
+        "output.detach()",
+        "output",
         "tests/diffusion/test_objective.py::test_the_bound_moves_the_variance_only",
     ),
     Mutant(

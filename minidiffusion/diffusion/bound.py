@@ -1,11 +1,11 @@
-r"""The variational bound, exactly: how many nats does the model need for x_0? (article 4.1.3; Ho et al. 2020, eq. 5)
+r"""The variational bound: at most how many nats the model needs for x_0 (article 4.1.3; Ho et al. 2020, eq. 5).
 
     -log p(x_0) <= L_vlb = KL( q(x_T | x_0) || p(x_T) )                                     prior
                          + sum_{t=2}^T E KL( q(x_{t-1} | x_t, x_0) || p(x_{t-1} | x_t) )    one term a step
                          + E[ -log p(x_0 | x_1) ]                                           decoder
 
-All distributions are Gaussian, so every term is a closed formula; the only thing that is drawn is x_t ~ q(x_t | x_0).
-The reverse step p(x_{t-1} | x_t) puts x0_hat where q has x_0, and has a variance of its own choice.
+All distributions are Gaussian, so every term is in closed form; only x_t ~ q(x_t | x_0) is sampled. The reverse step
+p(x_{t-1} | x_t) is q(x_{t-1} | x_t, x0_hat) with a variance of its own.
 """
 
 import math
@@ -17,17 +17,18 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.special import log_ndtr
 
-from minidiffusion.diffusion import forward
-from minidiffusion.diffusion.prediction import Prediction
-from minidiffusion.diffusion.schedule import Schedule
+from . import forward
+from .forward import ReverseVariance
+from .prediction import Denoise
+from .schedule import Schedule
 
-Denoise = Callable[[Tensor, Tensor], Prediction]
 Decoder = Callable[[Tensor, Tensor, Tensor], Tensor]
+r"""decoder(x_0, mean, var) -> log p(x_0 | x_1) for each sample, where p(x_0 | x_1) has that mean and variance."""
 
 
 @dataclass(frozen=True)
 class Bound:
-    r"""The bound on -log p(x_0) in nats, for each sample, in its parts."""
+    r"""The bound on -log p(x_0) in nats, for each sample, as its terms."""
 
     prior: Float[Tensor, "b"]
     steps: Float[Tensor, "b T"]
@@ -39,23 +40,22 @@ class Bound:
         return self.prior + self.steps.sum(dim=1)
 
     def bits_per_dim(self, nats: Tensor) -> Tensor:
-        r"""Any of the above in bits for each number of x_0."""
+        r"""Any of these in bits per dimension of x_0."""
         return nats / (self.dimensions * math.log(2))
 
 
-def bound(
+def variational_bound(
     denoise: Denoise,
     schedule: Schedule,
     x_0: Float[Tensor, "b *rest"],
     *,
     decoder: Decoder | None = None,
-    variance: str = "beta_tilde",
+    variance: ReverseVariance = "beta_tilde",
     generator: torch.Generator | None = None,
 ) -> Bound:
-    r"""All T + 1 terms, with one draw of noise a step; its mean over data is an unbiased estimate of the bound.
+    r"""All T + 1 terms, with one draw of noise a step; their mean over data is an unbiased estimate of the bound.
 
-    x_0 as the decoder wants it; decoder(x_0, mean, var) -> log p(x_0 | x_1) for each sample, `gaussian` by default.
-    variance: "beta", "beta_tilde" or "learned". Calls `denoise` T times. Raises ValueError for another variance.
+    decoder: `gaussian` by default. Calls `denoise` T times. Raises ValueError for an unknown variance.
     """
     terms = []
     for t in range(1, schedule.T + 1):
@@ -68,10 +68,10 @@ def bound(
 
 
 def prior_term(schedule: Schedule, x_0: Float[Tensor, "b *rest"]) -> Float[Tensor, "b"]:
-    r"""KL( q(x_T | x_0) || N(0, spread_T^2) ): what of x_0 is still there at T. No network can change it."""
+    r"""KL( q(x_T | x_0) || N(0, std_T^2) ): what x_T still tells about x_0. It does not depend on the network."""
     alpha, sigma = schedule.alpha[-1].to(x_0), schedule.sigma[-1].to(x_0)
-    spread = torch.full_like(x_0, schedule.spread_T)
-    return gaussian_kl(alpha * x_0, sigma**2, torch.zeros_like(x_0), spread**2).flatten(1).sum(dim=1)
+    std = torch.full_like(x_0, schedule.std_T)
+    return gaussian_kl(alpha * x_0, sigma**2, torch.zeros_like(x_0), std**2).flatten(1).sum(dim=1)
 
 
 def step_term(
@@ -103,11 +103,15 @@ def gaussian_kl(mean_q: Tensor, var_q: Tensor, mean_p: Tensor, var_p: Tensor) ->
 
 
 def reverse_variance(
-    schedule: Schedule, t: Int[Tensor, "b"], x: Float[Tensor, "b *rest"], choice: str, nu: Tensor | None = None
+    schedule: Schedule,
+    t: Int[Tensor, "b"],
+    x: Float[Tensor, "b *rest"],
+    choice: ReverseVariance,
+    nu: Tensor | None = None,
 ) -> Tensor:
     r"""The variance of p(x_{t-1} | x_t) by `forward.choose_variance`, shaped to multiply x.
 
-    At t = 1, beta_tilde is 0; no decoder may be that sure, and beta_tilde_2 takes its place.
+    At t = 1, beta_tilde is 0, with which log p(x_0 | x_1) would be infinite; beta_tilde_2 takes its place.
     """
     beta, sigma = schedule.beta, schedule.sigma
     beta_tilde = beta * (sigma[:-1] / sigma[1:]) ** 2
@@ -119,19 +123,19 @@ def reverse_variance(
 
 
 def gaussian(x_0: Float[Tensor, "b *rest"], mean: Float[Tensor, "b *rest"], var: Tensor) -> Float[Tensor, "b"]:
-    r"""log N(x_0; mean, var), for data that are any real numbers, such as latents."""
+    r"""log N(x_0; mean, var), for real-valued data, such as latents."""
     log_p = -0.5 * ((x_0 - mean) ** 2 / var + var.log() + math.log(2 * math.pi))
     return log_p.flatten(1).sum(dim=1)
 
 
 def discretised(bins: int = 256) -> Decoder:
-    r"""A decoder for data that take `bins` values, evenly from -1 to 1, such as the 256 greys of a pixel.
+    r"""A decoder for data that take `bins` values, evenly from -1 to 1, such as the 256 values of a pixel.
 
         p(x_0 | x_1) = Phi((x_0 + 1/(bins-1) - mean) / std) - Phi((x_0 - 1/(bins-1) - mean) / std)
 
     with the outermost bins reaching to infinity, so that the probabilities of all bins add up to 1 (Ho et al. 2020,
-    eq. 13). The difference is taken of logarithms: a value 20 standard deviations away has a probability of 3e-89
-    and costs its 294 bits. (Clamping probabilities at 1e-12, as is often done, would charge 40.)
+    eq. 13). The difference is computed from logarithms: a value 20 standard deviations away has a probability of
+    3e-89 and costs 294 bits. (Clamping probabilities at 1e-12, as is often done, would charge 40.)
     """
     half = 1 / (bins - 1)
 
@@ -139,7 +143,7 @@ def discretised(bins: int = 256) -> Decoder:
         std = var.sqrt()
         upper = ((x_0 + half - mean) / std).masked_fill(x_0 > 1 - half, torch.inf)
         lower = ((x_0 - half - mean) / std).masked_fill(x_0 < -1 + half, -torch.inf)
-        # On the right side of the bell both are nearly 1. In its mirror image both are small, and differ by as much.
+        # To the right of the mean both Phi are nearly 1; by symmetry both become small, with the same difference.
         right = lower > 0
         lower, upper = torch.where(right, -upper, lower), torch.where(right, -lower, upper)
         return log_difference(log_ndtr(upper), log_ndtr(lower)).flatten(1).sum(dim=1)

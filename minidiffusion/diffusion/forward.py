@@ -1,16 +1,19 @@
 r"""The forward process: from data to noise, which is fixed and needs no learning (article 2.1.1, 3.1.2, 4.1.1).
 
-Each step keeps a little less signal and adds a little noise. Because a sum of Gaussians is a Gaussian, many steps are
-one jump, and the way back is known exactly as long as x_0 is known.
+Each step keeps a little less signal and adds a little noise. A sum of Gaussians is a Gaussian, so many steps are one
+step in closed form, and so is the reverse step, given x_0.
 """
 
 from collections.abc import Sequence
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from minidiffusion.diffusion.schedule import Schedule
+from .schedule import Schedule
+
+ReverseVariance = Literal["beta", "beta_tilde", "learned"]
 
 
 def at(table: Float[Tensor, "T1"], t: Int[Tensor, "b"], x: Float[Tensor, "b *rest"]) -> Float[Tensor, "b *ones"]:
@@ -21,9 +24,9 @@ def at(table: Float[Tensor, "T1"], t: Int[Tensor, "b"], x: Float[Tensor, "b *res
 def sample(
     schedule: Schedule, x_0: Float[Tensor, "b *rest"], t: Int[Tensor, "b"], eps: Float[Tensor, "b *rest"]
 ) -> Float[Tensor, "b *rest"]:
-    r"""The jump from x_0 to x_t: q(x_t | x_0) = N(alpha_t x_0, sigma_t^2 I) (Ho et al. 2020, eq. 4).
+    r"""A sample of q(x_t | x_0) = N(alpha_t x_0, sigma_t^2 I), straight from x_0 to x_t (Ho et al. 2020, eq. 4).
 
-    t: one time in 0..T for each sample; eps: standard normal noise, the one that the network must find again.
+    t: one time in 0..T for each sample; eps: standard normal noise, which the network is trained to predict.
     """
     return at(schedule.alpha, t, x_0) * x_0 + at(schedule.sigma, t, x_0) * eps
 
@@ -39,7 +42,8 @@ def single_step(
     return at(signal, t - 1, x_s) * x_s + at(schedule.beta.sqrt(), t - 1, x_s) * eps
 
 
-Pair = Tensor | Sequence[Tensor]  # (value at t, value at an earlier s)
+Pair = Tensor | Sequence[Tensor]
+r"""(value at t, value at an earlier time s)"""
 
 
 def transition(alpha: Pair, sigma: Pair) -> tuple[Tensor, Tensor]:
@@ -68,14 +72,14 @@ def posterior(x_t: Tensor, x_0: Tensor, alpha: Pair, sigma: Pair) -> tuple[Tenso
     return mean, (var_ts * (sigma_s / sigma_t) ** 2).clamp(min=0)  # rounding may leave -1e-9 where it is 0
 
 
-def choose_variance(choice: str, beta: Tensor, beta_tilde: Tensor, nu: Tensor | None = None) -> Tensor:
-    r"""The variance of a *reverse* step, for which there is no one right answer: x_0 is not known.
+def choose_variance(choice: ReverseVariance, beta: Tensor, beta_tilde: Tensor, nu: Tensor | None = None) -> Tensor:
+    r"""The variance of a *reverse* step. As x_0 is unknown, none of the three choices is exact in general:
 
-        beta         right if the data are standard normal, and nearly so for any smooth density and short steps
-        beta_tilde   right if the data are a single point: the variance of `posterior` (Ho et al. 2020, section 3.2)
+        beta         exact if the data are standard normal, and nearly so for any smooth density and short steps
+        beta_tilde   exact if the data are a single point: the variance of `posterior` (Ho et al. 2020, section 3.2)
         learned      exp(nu log beta + (1 - nu) log beta_tilde) (Nichol & Dhariwal 2021, eq. 15)
 
-    Raises ValueError for another choice, and for "learned" without a nu.
+    Raises ValueError for an unknown choice, and for "learned" without a nu.
     """
     match choice:
         case "beta":
@@ -84,11 +88,11 @@ def choose_variance(choice: str, beta: Tensor, beta_tilde: Tensor, nu: Tensor | 
             return beta_tilde
         case "learned":
             if nu is None:
-                raise ValueError("the variance is to be the learned one, but this denoiser has not learned any")
+                raise ValueError("the variance 'learned' needs a denoiser that predicts one, but this one has nu None")
             return torch.exp(nu * beta.log() + (1 - nu) * beta_tilde.log())
-    raise ValueError(f"variance is {choice!r}; valid are 'beta', 'beta_tilde' and 'learned'")
+    raise ValueError(f"the variance must be one of {', '.join(get_args(ReverseVariance))}, got {choice!r}")
 
 
 def standard_normal_like(x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    r"""Noise in the shape, type and place of x."""
+    r"""Standard normal noise with the shape, dtype and device of x."""
     return torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)

@@ -1,11 +1,11 @@
-r"""Guidance: pushing the picture toward the prompt (Ho & Salimans 2022, eq. 6).
+r"""Guidance: strengthening the effect of the prompt (Ho & Salimans 2022, eq. 6).
 
     eps = eps_u + scale * (eps_c - eps_u)
 
-eps_c is predicted with the prompt, eps_u without one. The difference is the direction that the prompt adds, and
-`scale` says how far to go along it: 0 ignores the prompt, 1 follows the network, more exaggerates. A *negative
-prompt* takes the place of "no prompt": the picture is pushed away from it. Before networks learnt both, a classifier of
-noisy pictures did the pushing.
+eps_c is predicted with the prompt, eps_u without one. `scale` extrapolates along the difference: 0 ignores the prompt,
+1 is the network's own conditional prediction, more exaggerates the prompt. A *negative prompt* takes the place of the
+empty one, and is avoided. Classifier guidance, which came first, takes the direction from a classifier of noisy
+pictures.
 """
 
 import math
@@ -15,14 +15,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from minidiffusion.diffusion.prediction import Prediction
-from minidiffusion.diffusion.schedule import Schedule
+from .prediction import Denoise, Prediction
+from .schedule import Schedule
 
 
 def combine(u: Prediction, c: Prediction, scale: float) -> Prediction:
-    r"""u + scale (c - u), in eps and in x_0: both are affine in the network's answer, so they stay consistent.
+    r"""u + scale (c - u), in eps and in x_0: both are affine in the network's output, so they stay consistent.
 
-    How wide the reverse step is (nu) is no direction to exaggerate; it is taken from c.
+    nu, the variance of the reverse step, is not extrapolated; it is that of c.
     """
     return Prediction(x0=u.x0 + scale * (c.x0 - u.x0), eps=u.eps + scale * (c.eps - u.eps), nu=c.nu)
 
@@ -32,10 +32,10 @@ def classifier_free(
     prompt: Float[Tensor, "b n d"],
     negative: Float[Tensor, "b n d"],
     scale: float,
-) -> Callable[[Tensor, Tensor], Prediction]:
-    r"""A denoiser (x_t, t) that is guided toward `prompt` and away from `negative` (the empty prompt's tokens).
+) -> Denoise:
+    r"""A denoiser (x_t, t) guided toward `prompt` and away from `negative`, often the empty prompt's tokens.
 
-    Both predictions come from one batch of twice the size; at scale 1 the second one is not needed and not made.
+    Both predictions come from one batch of twice the size; at scale 1 only that for the prompt is made.
     """
 
     def guided(x_t: Tensor, t: Tensor) -> Prediction:
@@ -55,17 +55,17 @@ def composed(
     weights: Sequence[float],
     negative: Float[Tensor, "b n d"],
     scale: float,
-) -> Callable[[Tensor, Tensor], Prediction]:
-    r"""Guided by several prompts at once, each as much as its weight says (Liu et al. 2022, eq. 11):
+) -> Denoise:
+    r"""Guided by several prompts at once, in proportion to their weights (Liu et al. 2022, eq. 11):
 
         eps = eps_u + scale * sum_k w_k (eps_k - eps_u) / sum_k w_k
 
-    A prompt of negative weight pushes away. All predictions come from one batch. One prompt is `classifier_free`.
-    Raises ValueError unless the sum of the weights is more than 0.
+    A prompt of negative weight is avoided. All predictions come from one batch. One prompt is `classifier_free`.
+    Raises ValueError unless the sum of the weights is greater than 0.
     """
     total = math.fsum(weights)
     if not total > 0:
-        raise ValueError(f"The sum of the weights must be more than 0, but is {total:g}.")
+        raise ValueError(f"the sum of the weights must be greater than 0, got {total:g}")
     if len(prompts) == 1:
         return classifier_free(denoise, prompts[0], negative, scale)
 
@@ -81,16 +81,17 @@ def composed(
 
 
 def classifier(
-    denoise: Callable[[Tensor, Tensor], Prediction],
+    denoise: Denoise,
     log_prob: Callable[[Tensor, Tensor], Float[Tensor, "b"]],
     schedule: Schedule,
     scale: float = 1.0,
-) -> Callable[[Tensor, Tensor], Prediction]:
+) -> Denoise:
     r"""Guidance by a classifier of noisy pictures, log_prob(x_t, t) = log p(y | x_t) (Dhariwal & Nichol 2021, alg. 2).
 
         eps = eps_hat - scale sigma_t grad log p(y | x_t)
 
     By Bayes' rule this is the denoiser of p(x | y), exactly so at scale 1 with the true p(y | x_t). Needs alpha_t > 0.
+    Enables gradients for log_prob alone, so it works under `torch.no_grad` too.
     """
 
     def guided(x_t: Tensor, t: Tensor) -> Prediction:
@@ -99,7 +100,7 @@ def classifier(
             x = x_t.detach().requires_grad_()
             (gradient,) = torch.autograd.grad(log_prob(x, t).sum(), x)
         alpha, sigma = schedule.alpha[t].to(x_t), schedule.sigma[t].to(x_t)
-        pull = scale * sigma * gradient
-        return Prediction(x0=x0_hat + sigma / alpha * pull, eps=eps_hat - pull, nu=nu)
+        shift = scale * sigma * gradient
+        return Prediction(x0=x0_hat + sigma / alpha * shift, eps=eps_hat - shift, nu=nu)
 
     return guided

@@ -1,22 +1,24 @@
-r"""Inpainting: filling in what is missing of a picture, by a model that was never trained to (Lugmayr et al. 2022).
+r"""Inpainting: filling in the missing part of a picture with a model not trained for it (Lugmayr et al. 2022).
 
-What is known needs no sampling: how it looks at a noise level is known as well, alpha_s known + sigma_s noise. So each
-step draws the unknown part as usual and puts the known part beside it (`inpaint`, algorithm 1). The two parts hardly
-know of each other, and a seam may show; noising the step back and taking it again, a few times, lets them settle. Or
-the denoiser is told: `knowing` makes it certain of the known part, and then any sampler will do, a fast one too.
+`inpaint` is their RePaint (algorithm 1): each step samples the unknown part as usual and replaces the known part by
+alpha_s known + sigma_s noise. The two parts are drawn apart, so a seam may show; adding the step's noise again and
+repeating the step, a few times, makes them consistent. `with_known_region` changes the denoiser instead: its x0_hat
+is exact in the known part, and every sampler works, a fast one too.
 """
 
 from collections.abc import Iterator
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from minidiffusion.diffusion.forward import posterior, standard_normal_like, transition
-from minidiffusion.diffusion.prediction import Prediction
-from minidiffusion.diffusion.sampler import Denoise, Noise, Step
-from minidiffusion.diffusion.schedule import Schedule, Times
+from .forward import posterior, standard_normal_like, transition
+from .prediction import Denoise, Prediction
+from .sampler import Noise, Step
+from .schedule import Schedule, Times
 
 
+@torch.no_grad()
 def inpaint(
     denoise: Denoise,
     x: Float[Tensor, "b *rest"],
@@ -27,9 +29,10 @@ def inpaint(
     repeats: int = 1,
     noise: Noise = standard_normal_like,
 ) -> Iterator[Step]:
-    r"""Samples where `mask` is 1, as by `ddpm`; where it is 0, the result is `known`.
+    r"""Samples as `ddpm` does where `mask` is 1; where it is 0, the result is `known`. Runs under `torch.no_grad`.
 
-    mask broadcasts against x. `repeats` > 1 noises each step back and takes it again, which makes the two parts agree.
+    mask broadcasts against x. With `repeats` > 1 each step's noise is added again and the step repeated, which makes
+    the two parts consistent.
     """
     for i in range(len(times.t) - 1):
         alpha, sigma = times.alpha[i : i + 2], times.sigma[i : i + 2]
@@ -48,16 +51,16 @@ def inpaint(
 def with_known_region(
     denoise: Denoise, schedule: Schedule, known: Float[Tensor, "b *rest"], mask: Float[Tensor, "*shape"]
 ) -> Denoise:
-    r"""The same denoiser, but where `mask` is 0 it answers x_0 = known, and the noise that explains x_t with it.
+    r"""The same denoiser, but where `mask` is 0 it predicts x_0 = known, and the eps that gives x_t with it.
 
-    There a deterministic sampler goes straight from its noise to `known`, and a stochastic one ends there as well. What
-    is drawn elsewhere sees it on the way, at the right noise level. mask broadcasts against x_t.
+    There every sampler ends on `known`; the rest is denoised beside it, at the right noise level. mask broadcasts
+    against x_t.
     """
 
-    def certain(x_t: Tensor, t: Tensor) -> Prediction:
+    def denoise_unknown(x_t: Tensor, t: Tensor) -> Prediction:
         x0, eps, nu = denoise(x_t, t)
         alpha, sigma = schedule.alpha[t].to(x_t), schedule.sigma[t].to(x_t)
         true_eps = (x_t - alpha * known) / sigma
         return Prediction(x0=mask * x0 + (1 - mask) * known, eps=mask * eps + (1 - mask) * true_eps, nu=nu)
 
-    return certain
+    return denoise_unknown

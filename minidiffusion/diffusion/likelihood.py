@@ -1,8 +1,8 @@
-r"""The likelihood of x_0, without a bound: the probability-flow ODE (Song et al. 2021b, section 4.3).
+r"""The likelihood of x_0 itself, not a bound on it: the probability-flow ODE (Song et al. 2021b, section 4.3).
 
-The ODE that turns noise into data is invertible, so it changes densities as any change of variables does. Written in
-the angle theta = arctan(sigma / alpha), which runs from 0 (data) to 90 degrees (noise), for u = x / sqrt(alpha^2 +
-sigma^2) it has no singular ends:
+The ODE that turns noise into data is invertible, so log p follows from the change-of-variables formula. In the angle
+theta = arctan(sigma / alpha), from 0 (data) to pi / 2 (noise), and for u = x / sqrt(alpha^2 + sigma^2), it is not
+singular at either end:
 
     du/dtheta = v(u, theta) = cos(theta) eps_hat - sin(theta) x0_hat
     log p(x_0) = log N(u_T; 0, I) + integral of div v dtheta
@@ -15,12 +15,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from minidiffusion.diffusion.prediction import Prediction
-from minidiffusion.diffusion.schedule import Schedule
+from .prediction import Denoise
+from .schedule import Schedule
 
 
 def log_likelihood(
-    denoise: Callable[[Tensor, Tensor], Prediction],
+    denoise: Denoise,
     schedule: Schedule,
     x_0: Float[Tensor, "b *rest"],
     *,
@@ -30,18 +30,18 @@ def log_likelihood(
 ) -> Float[Tensor, "b"]:
     r"""log p(x_0) in nats for each sample, by Heun's method on `steps` of the schedule's T steps (all by default).
 
-    probes: None takes the divergence exactly, at the price of one backward pass a dimension; a number estimates it
-    from that many random directions (Hutchinson's estimator), without bias.
+    probes: None computes the divergence exactly, with one backward pass a dimension; a number estimates it from that
+    many random directions (Hutchinson's estimator), without bias.
     """
     times = schedule.times(steps or schedule.T, dtype=torch.float64)
     ts, theta = times.t.flip(0), torch.atan2(times.sigma, times.alpha).flip(0)
     radius = torch.hypot(times.alpha, times.sigma).flip(0)
     signs = None
-    if probes is not None:  # the same directions all the way, so that the integrand is smooth
+    if probes is not None:  # the same directions at all times, so that the integrand is smooth
         signs = torch.randint(0, 2, (probes, *x_0.shape), generator=generator, device=x_0.device).to(x_0) * 2 - 1
 
     def flow(u: Tensor, i: int) -> tuple[Tensor, Tensor]:
-        if i == 0:  # a clean picture says nothing about the noise: eps_hat = 0, whatever x_0 is
+        if i == 0:  # clean data does not determine the noise: eps_hat = E[eps] = 0
             return torch.zeros_like(u), u.new_zeros(len(u))
         cos, sin = theta[i].cos().to(u), theta[i].sin().to(u)
 

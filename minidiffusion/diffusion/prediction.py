@@ -1,6 +1,6 @@
-r"""What a network predicts, and how to turn one answer into another.
+r"""Prediction types: what a network predicts, and how to convert one prediction into another.
 
-Given x_t = alpha x_0 + sigma eps, every kind of answer is a second equation in the same two unknowns:
+Given x_t = alpha x_0 + sigma eps, every prediction is a second equation in the same two unknowns:
 
     kind        the network's target    x_0 from it                         eps from it
     eps         eps                     (x_t - sigma eps) / alpha           eps
@@ -11,8 +11,7 @@ Given x_t = alpha x_0 + sigma eps, every kind of answer is a second equation in 
 
 with r^2 = alpha^2 + sigma^2, which is 1 where variance is preserved. (Ho et al. 2020, eq. 9; Salimans & Ho 2022,
 appendix D; Song & Ermon 2019, eq. 5, whose x_0 is Tweedie's formula; Lipman et al. 2023.) Where alpha = 0, eps
-and score say nothing about x_0; where sigma = 0, x_0 says nothing about eps. v and velocity are well behaved at both
-ends.
+and score do not determine x_0; where sigma = 0, x_0 does not determine eps. v and velocity are finite at both ends.
 """
 
 from collections.abc import Callable
@@ -20,17 +19,18 @@ from typing import Literal, NamedTuple, get_args
 
 from torch import Tensor
 
-from minidiffusion.diffusion.forward import at
-from minidiffusion.diffusion.schedule import Schedule
+from .forward import at
+from .schedule import Schedule
 
 PredictionType = Literal["eps", "x0", "v", "score", "velocity"]
-KINDS: tuple[str, ...] = get_args(PredictionType)
+PREDICTION_TYPES: tuple[PredictionType, ...] = get_args(PredictionType)
 
 
 class Prediction(NamedTuple):
-    r"""What a denoiser believes: the clean picture and the noise in x_t, each in the shape of x_t.
+    r"""A denoiser's estimates of the clean data and of the noise in x_t, each in the shape of x_t.
 
-    nu says how wide the reverse step is, from 0 (beta-tilde) to 1 (beta), for networks that have learnt it.
+    nu interpolates the variance of the reverse step, from 0 (beta-tilde) to 1 (beta); None if the network has not
+    learnt it.
     """
 
     x0: Tensor
@@ -38,8 +38,15 @@ class Prediction(NamedTuple):
     nu: Tensor | None = None
 
 
-def target(kind: str, x_0: Tensor, eps: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
-    r"""What the network must answer. alpha, sigma broadcast against x_0."""
+Denoise = Callable[[Tensor, Tensor], Prediction]
+r"""denoise(x_t, t), with one time t in 1..T for the whole batch, a tensor of shape `()`. All that a sampler calls."""
+
+
+def target(kind: PredictionType, x_0: Tensor, eps: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+    r"""The training target of a network that predicts `kind`. alpha, sigma broadcast against x_0.
+
+    Raises ValueError for an unknown kind.
+    """
     match kind:
         case "eps":
             return eps
@@ -51,11 +58,14 @@ def target(kind: str, x_0: Tensor, eps: Tensor, alpha: Tensor, sigma: Tensor) ->
             return -eps / sigma
         case "velocity":
             return eps - x_0
-    raise ValueError(f"prediction is {kind!r}; valid are {', '.join(KINDS)}")
+    raise ValueError(f"the prediction type must be one of {', '.join(PREDICTION_TYPES)}, got {kind!r}")
 
 
-def to_prediction(kind: str, output: Tensor, x_t: Tensor, alpha: Tensor, sigma: Tensor) -> Prediction:
-    r"""The network's answer as (x0, eps). alpha, sigma broadcast against x_t."""
+def to_prediction(kind: PredictionType, output: Tensor, x_t: Tensor, alpha: Tensor, sigma: Tensor) -> Prediction:
+    r"""The network's output, a prediction of `kind`, as (x0, eps). alpha, sigma broadcast against x_t.
+
+    Raises ValueError for an unknown kind.
+    """
     match kind:
         case "eps":
             return Prediction(x0=(x_t - sigma * output) / alpha, eps=output)
@@ -72,20 +82,22 @@ def to_prediction(kind: str, output: Tensor, x_t: Tensor, alpha: Tensor, sigma: 
         case "velocity":
             total = alpha + sigma
             return Prediction(x0=(x_t - sigma * output) / total, eps=(x_t + alpha * output) / total)
-    raise ValueError(f"prediction is {kind!r}; valid are {', '.join(KINDS)}")
+    raise ValueError(f"the prediction type must be one of {', '.join(PREDICTION_TYPES)}, got {kind!r}")
 
 
-def convert(source: str, to: str, output: Tensor, x_t: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
-    r"""An answer of the kind `source` as the answer that a network of the kind `to` would have given."""
+def convert(
+    source: PredictionType, to: PredictionType, output: Tensor, x_t: Tensor, alpha: Tensor, sigma: Tensor
+) -> Tensor:
+    r"""A prediction of the kind `source` as the prediction of the kind `to` that has the same x_0 and eps."""
     x0, eps, _ = to_prediction(source, output, x_t, alpha, sigma)
     return target(to, x0, eps, alpha, sigma)
 
 
-def denoiser(network: Callable[..., Tensor], schedule: Schedule, kind: str) -> Callable[..., Prediction]:
+def denoiser(network: Callable[..., Tensor], schedule: Schedule, kind: PredictionType) -> Callable[..., Prediction]:
     r"""The one adapter between a network and a sampler: denoise(x_t, t, context) -> Prediction.
 
     t counts 0..T with 0 clean; Stable Diffusion's network counts its T noisy times 0..T-1, hence the t - 1. A network
-    that answers with twice the channels of x_t has learnt its variance: the second half, from -1 to 1, is nu.
+    whose output has twice the channels of x_t has learnt its variance: the second half, from -1 to 1, encodes nu.
     """
 
     def denoise(x_t: Tensor, t: Tensor, context: Tensor | None = None) -> Prediction:

@@ -1,12 +1,16 @@
-r"""Samplers: from noise back to a picture (article 3.1.3, 4.1.2).
+r"""Samplers: from noise to data (article 3.1.3, 4.1.2).
 
 A sampler knows neither network nor schedule. It gets `denoise(x_t, t) -> Prediction(x0, eps)` and the times to visit,
-and it is a generator that yields one `Step` after each move, so the whole way is there for whoever wants to see it:
+and it is a generator that yields one `Step` after each move, so the caller sees the whole trajectory:
 
-    *way, last = ddim(denoise, x_T, times)      # last.x is the picture
+    *trajectory, last = ddim(denoise, x_T, times)      # last.x is the picture
 
-x starts as standard normal noise times `Schedule.spread_T`. At the last time sigma is 0: no noise is left to add, and
-a sampler ends on the x_0 it was heading for.
+x starts as standard normal noise times `Schedule.std_T`. At the last time sigma is 0: no noise is left to add, and a
+sampler ends on its last x0_hat.
+
+Samplers run under `torch.no_grad`, or every step would keep the activations of all steps before it. To differentiate
+through a sampler, call the function that the decorator wraps: `ddim.__wrapped__(denoise, x_T, times)`. A denoiser that
+needs gradients itself enables them, as `guidance.classifier` does.
 
     draws noise at every step     ddpm, euler_maruyama, predictor_corrector    the reverse Markov chain, the reverse SDE
     deterministic, order 1        ddim = euler                                 the probability-flow ODE
@@ -16,21 +20,21 @@ Song et al. 2021a is the paper of DDIM (arXiv 2010.02502), 2021b that of the SDE
 """
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
-from minidiffusion.diffusion.forward import choose_variance, posterior, standard_normal_like, transition
-from minidiffusion.diffusion.prediction import Prediction
-from minidiffusion.diffusion.schedule import Times
+from .forward import ReverseVariance, choose_variance, posterior, standard_normal_like, transition
+from .prediction import Denoise
+from .schedule import Times
 
-Denoise = Callable[[Tensor, Tensor], Prediction]
 Noise = Callable[[Tensor], Tensor]
+r"""noise(x): fresh standard normal noise in the shape of x."""
 
 
 class Step(NamedTuple):
-    r"""What a sampler shows after move i: the time it reached, the state there, and the x_0 it was heading for."""
+    r"""After step i: the time reached, the state there, and the estimate of x_0 that the step was made with."""
 
     i: int
     t: int
@@ -41,19 +45,20 @@ class Step(NamedTuple):
 # ------------------------------------------------------------------------------------------------- drawing noise
 
 
+@torch.no_grad()
 def ddpm(
     denoise: Denoise,
     x: Tensor,
     times: Times,
     *,
-    variance: str = "beta_tilde",
+    variance: ReverseVariance = "beta_tilde",
     noise: Noise = standard_normal_like,
 ) -> Iterator[Step]:
     r"""Ancestral sampling: draw x_s from q(x_s | x_t, x0_hat) (Ho et al. 2020, algorithm 2).
 
-    x: `b ...`; noise(x) draws fresh noise in the shape of x. Needs many steps (hundreds) to be good. The variance is
-    that of q, "beta_tilde", or the larger "beta" (section 3.2 there), or where the network says that it lies between
-    them, "learned". Raises ValueError for another, and if the network says nothing.
+    x: `b ...`. Needs hundreds of steps to be good. variance: "beta_tilde" is that of q, "beta" is larger (section 3.2
+    there), "learned" lies between them, where the network predicts. Raises ValueError for another, and for "learned" if
+    the network does not predict it.
     """
     for i in range(len(times.t) - 1):
         alpha, sigma = times.alpha[i : i + 2], times.sigma[i : i + 2]
@@ -64,8 +69,9 @@ def ddpm(
         yield Step(i, int(times.t[i + 1]), x, x0_hat)
 
 
+@torch.no_grad()
 def euler_maruyama(denoise: Denoise, x: Tensor, times: Times, *, noise: Noise = standard_normal_like) -> Iterator[Step]:
-    r"""The reverse SDE by its simplest solver (Song et al. 2021b, the predictor of algorithm 3).
+    r"""The reverse SDE by the Euler-Maruyama method (Song et al. 2021b, the predictor of algorithm 3).
 
         x_s = (2 - alpha_t / alpha_s) x_t + beta score + sqrt(beta) noise,      score = -eps_hat / sigma_t
 
@@ -76,6 +82,7 @@ def euler_maruyama(denoise: Denoise, x: Tensor, times: Times, *, noise: Noise = 
         yield Step(i, int(times.t[i + 1]), x, x0_hat)
 
 
+@torch.no_grad()
 def predictor_corrector(
     denoise: Denoise,
     x: Tensor,
@@ -85,12 +92,12 @@ def predictor_corrector(
     r: float = 0.16,
     noise: Noise = standard_normal_like,
 ) -> Iterator[Step]:
-    r"""A step of the reverse SDE, then Langevin dynamics at the level that it reached (Song et al. 2021b, alg. 3).
+    r"""A step of the reverse SDE, then Langevin dynamics at the noise level reached (Song et al. 2021b, alg. 3).
 
         x <- x + delta score + sqrt(2 delta) noise,      delta = 2 (r sigma_s)^2
 
-    The corrections do not go anywhere; they pull x to where p_s is high, and so repair what the predictor got wrong.
-    (The paper takes delta from the length of the score of a whole batch; here no picture depends on its neighbours.)
+    The corrections leave p_s invariant, up to their step size, and so move x towards p_s from where the predictor's
+    error has put it. (The paper takes delta from the norm of the score of a whole batch; here samples are independent.)
     """
     for i in range(len(times.t) - 1):
         x, x0_hat = _reverse_sde(denoise, x, times, i, noise)
@@ -102,7 +109,7 @@ def predictor_corrector(
 
 
 def _reverse_sde(denoise: Denoise, x: Tensor, times: Times, i: int, noise: Noise) -> tuple[Tensor, Tensor]:
-    r"""(x_s, x0_hat) of one Euler-Maruyama step. The step to sigma = 0 has no noise to add, and goes to x0_hat."""
+    r"""(x_s, x0_hat) of one Euler-Maruyama step. The step to sigma = 0 adds no noise and ends on x0_hat."""
     x0_hat, eps_hat, _ = denoise(x, times.t[i])
     if times.sigma[i + 1] == 0:
         return x0_hat, x0_hat
@@ -113,28 +120,30 @@ def _reverse_sde(denoise: Denoise, x: Tensor, times: Times, i: int, noise: Noise
 # ------------------------------------------------------------------------------------------------- solving the ODE
 
 
+@torch.no_grad()
 def ddim(
     denoise: Denoise, x: Tensor, times: Times, *, eta: float = 0.0, noise: Noise = standard_normal_like
 ) -> Iterator[Step]:
     r"""Denoising diffusion implicit models (Song et al. 2021a, eq. 12 and 16).
 
-        x_s = alpha_s x0_hat + sqrt(sigma_s^2 - spread^2) eps_hat + spread * noise
-        spread = eta (sigma_s / sigma_t) sqrt(1 - (alpha_t / alpha_s)^2)
+        x_s = alpha_s x0_hat + sqrt(sigma_s^2 - sigma_rev^2) eps_hat + sigma_rev * noise
+        sigma_rev = eta (sigma_s / sigma_t) sqrt(1 - (alpha_t / alpha_s)^2)
 
-    eta = 0 is deterministic: the same noise always gives the same picture. eta = 1 is `ddpm`.
+    eta = 0 is deterministic: x_T determines the picture. eta = 1 is `ddpm`.
     """
     for i in range(len(times.t) - 1):
         (alpha_t, alpha_s), (sigma_t, sigma_s) = times.alpha[i : i + 2], times.sigma[i : i + 2]
         x0_hat, eps_hat, _ = denoise(x, times.t[i])
-        spread = eta * sigma_s / sigma_t * (1 - (alpha_t / alpha_s) ** 2).sqrt()
-        x = alpha_s * x0_hat + (sigma_s**2 - spread**2).clamp(min=0).sqrt() * eps_hat
+        sigma_rev = eta * sigma_s / sigma_t * (1 - (alpha_t / alpha_s) ** 2).sqrt()
+        x = alpha_s * x0_hat + (sigma_s**2 - sigma_rev**2).clamp(min=0).sqrt() * eps_hat
         if eta > 0:
-            x = x + spread * noise(x)
+            x = x + sigma_rev * noise(x)
         yield Step(i, int(times.t[i + 1]), x, x0_hat)
 
 
+@torch.no_grad()
 def euler(denoise: Denoise, x: Tensor, times: Times, *, noise: Noise = standard_normal_like) -> Iterator[Step]:
-    r"""Euler's method on the probability-flow ODE (Karras et al. 2022, eq. 1 and 4). It *is* DDIM with eta = 0.
+    r"""Euler's method on the probability-flow ODE (Karras et al. 2022, eq. 1 and 4). It is DDIM with eta = 0.
 
     For y = x / alpha and the noise-to-signal ratio k = sigma / alpha the ODE is dy/dk = eps_hat, so a step goes to
     y_s = y_t + (k_s - k_t) eps_hat. Multiply by alpha_s: x_s = alpha_s x0_hat + sigma_s eps_hat.
@@ -142,11 +151,12 @@ def euler(denoise: Denoise, x: Tensor, times: Times, *, noise: Noise = standard_
     yield from ddim(denoise, x, times, eta=0.0)
 
 
+@torch.no_grad()
 def heun(denoise: Denoise, x: Tensor, times: Times, *, noise: Noise = standard_normal_like) -> Iterator[Step]:
     r"""Heun's method on the same ODE: Euler's step, then again with the mean of the slopes at both ends.
 
-    Second order, two calls a step (Karras et al. 2022, algorithm 1, without churn). Where one end has no slope (no
-    signal at t, no noise at s) Euler's step stands.
+    Second order, two calls a step (Karras et al. 2022, algorithm 1, without churn). Where the slope is undefined at one
+    end (no signal at t, no noise at s), the step is Euler's.
     """
     for i in range(len(times.t) - 1):
         x0_hat, eps_hat, _ = denoise(x, times.t[i])
@@ -161,12 +171,13 @@ def heun(denoise: Denoise, x: Tensor, times: Times, *, noise: Noise = standard_n
 ADAMS_BASHFORTH = (1.0,), (3 / 2, -1 / 2), (23 / 12, -16 / 12, 5 / 12), (55 / 24, -59 / 24, 37 / 24, -9 / 24)
 
 
+@torch.no_grad()
 def plms(denoise: Denoise, x: Tensor, times: Times, *, noise: Noise = standard_normal_like) -> Iterator[Step]:
     r"""Pseudo linear multistep, Stable Diffusion's first sampler (Liu et al. 2022, eq. 12).
 
     The slope is extrapolated from up to four past ones; n steps make n + 1 calls, since the first step, which has no
-    past, is Heun's. The weights are those for equal steps, which the steps are in t but not in the ODE's own time:
-    no better than second order.
+    past, is Heun's. The weights are those for equal steps, which the steps are in t but not in the ODE's own time, so
+    the order is 2 at most.
     """
     past: list[Tensor] = []
     for i in range(len(times.t) - 1):
@@ -181,6 +192,7 @@ def plms(denoise: Denoise, x: Tensor, times: Times, *, noise: Noise = standard_n
         yield Step(i, int(times.t[i + 1]), x, x0_hat)
 
 
+@torch.no_grad()
 def dpm_solver_pp(denoise: Denoise, x: Tensor, times: Times, *, noise: Noise = standard_normal_like) -> Iterator[Step]:
     r"""DPM-Solver++(2M): second order at one call a step (Lu et al. 2022, algorithm 2). Deterministic: ignores `noise`.
 
@@ -207,16 +219,18 @@ def dpm_solver_pp(denoise: Denoise, x: Tensor, times: Times, *, noise: Noise = s
 
 
 def _along(x: Tensor, x0_hat: Tensor, slope: Tensor, times: Times, i: int) -> tuple[Tensor, Tensor]:
-    r"""(x_s, x_0) of a step of the ODE with that slope: the x_0 that goes with it lies on the same line through x_t.
+    r"""(x_s, x_0) of a step of the ODE with that slope; x_0 is where the line through x_t with that slope ends.
 
-    Without signal (alpha_t = 0) x_t says nothing about x_0, and x0_hat is all there is.
+    Without signal (alpha_t = 0) x_t does not determine x_0, and x_0 is x0_hat.
     """
     if times.alpha[i] > 0:
         x0_hat = (x - times.sigma[i] * slope) / times.alpha[i]
     return times.alpha[i + 1] * x0_hat + times.sigma[i + 1] * slope, x0_hat
 
 
-SAMPLERS: dict[str, Callable[..., Iterator[Step]]] = {
+SamplerName = Literal["ddpm", "ddim", "euler", "heun", "plms", "dpm++", "euler-maruyama", "predictor-corrector"]
+
+SAMPLERS: dict[SamplerName, Callable[..., Iterator[Step]]] = {
     "ddpm": ddpm,
     "ddim": ddim,
     "euler": euler,

@@ -1,4 +1,4 @@
-r"""The convolutional pieces that the U-Net and the VAE share: residual block, down-sampling, up-sampling.
+r"""The convolutional layers that the U-Net and the VAE share: residual block, down-sampling, up-sampling.
 
 Parameter names and details are those of Stable Diffusion's checkpoints.
 """
@@ -22,11 +22,11 @@ class GroupNorm(nn.GroupNorm):
 
 
 class ResnetBlock(nn.Module):
-    r"""Two convolutions around which the input passes unchanged, told the time in between (He et al. 2016).
+    r"""Two convolutions in a residual connection, with the time embedding added in between (He et al. 2016).
 
         h = conv1(silu(norm1(x)));  h = h + W silu(time);  y = shortcut(x) + conv2(silu(norm2(h)))
 
-    x: `b c_in h w`, time: `b d` (None in the VAE, whose blocks know no time) -> `b c_out h w`.
+    x: `b c_in h w`, time: `b d` (None in the VAE, which has no time embedding) -> `b c_out h w`.
     """
 
     def __init__(self, c_in: int, c_out: int, groups: int, eps: float, time_dim: int | None = None):
@@ -43,7 +43,7 @@ class ResnetBlock(nn.Module):
     ) -> Float[Tensor, "b c_out h w"]:
         h = self.conv1(self.norm1(x))
         if self.time_emb_proj is not None:
-            assert time is not None, "this block was made for a network that knows the time"
+            assert time is not None, "a block with time_dim needs the time embedding"
             h = h + self.time_emb_proj(F.silu(time))[:, :, None, None]
         h = self.conv2(self.norm2(h))
         return h + (x if self.conv_shortcut is None else self.conv_shortcut(x))
@@ -67,9 +67,9 @@ class Downsample(nn.Module):
 
 
 class Upsample(nn.Module):
-    r"""Double height and width by repeating pixels, then smooth with a convolution: `b c h w -> b c 2h 2w`.
+    r"""Double height and width by repeating pixels, followed by a convolution: `b c h w -> b c 2h 2w`.
 
-    A transposed convolution would do it in one step but leaves a checkerboard (Odena et al. 2016).
+    A transposed convolution would do it in one step but leaves checkerboard artefacts (Odena et al. 2016).
     """
 
     def __init__(self, channels: int):

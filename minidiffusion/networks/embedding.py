@@ -1,7 +1,7 @@
-r"""Telling a network what time it is (article 3.1.2; Vaswani et al. 2017, section 3.5; Ho et al. 2020, appendix B).
+r"""Time embeddings: the time t as a vector (article 3.1.2; Vaswani et al. 2017, section 3.5; Ho et al. 2020, app. B).
 
-A single number t is a poor input for a network. Sines and cosines of t at many frequencies turn it into a vector in
-which near times are near and far times are far.
+A single number t is a poor input for a network. Sines and cosines of t at many frequencies make a vector of it, in
+which near times have near vectors and far times do not.
 """
 
 import math

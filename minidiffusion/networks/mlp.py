@@ -2,10 +2,10 @@ r"""The smallest denoiser: a multi-layer perceptron for points and tiny pictures
 
     x_t, flattened --linear--> h
     `depth` times:  h <- h + linear(silu(linear(norm(h)) + linear(time)))
-    h --norm, silu, linear--> answer
+    h --norm, silu, linear--> prediction
 
-It has what every denoiser needs and the article's listing lacks: it is told t. It sees no neighbourhoods, so pictures
-beyond a few hundred pixels need the U-Net.
+Its input includes t, which every denoiser needs and the article's listing leaves out. It knows nothing of which pixels
+are neighbours, so pictures of more than a few hundred pixels need the U-Net.
 """
 
 import math
@@ -16,19 +16,19 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from minidiffusion.networks.embedding import TimestepEmbedding, sinusoidal_embedding
+from .embedding import TimestepEmbedding, sinusoidal_embedding
 
 
 @dataclass(frozen=True)
 class MLPConfig:
     shape: Sequence[int] = (2,)
-    """Of one sample: (2,) for points in the plane, (1, 8, 8) for the digits."""
+    """The shape of one sample: (2,) for points in the plane, (1, 8, 8) for the digits."""
     width: int = 128
     depth: int = 3
 
 
 class MLP(nn.Module):
-    r"""x_t `b *shape`, t `b` (0 is the least noise) -> an answer of the shape of x_t."""
+    r"""x_t `b *shape`, t `b` (0 is the least noise) -> a prediction of the shape of x_t."""
 
     def __init__(self, config: MLPConfig):
         super().__init__()
@@ -36,10 +36,10 @@ class MLP(nn.Module):
         size, width = math.prod(config.shape), config.width
         self.time_embedding = TimestepEmbedding(width, width)
         self.proj_in = nn.Linear(size, width)
-        self.blocks = nn.ModuleList(Block(width) for _ in range(config.depth))
+        self.blocks = nn.ModuleList(MLPBlock(width) for _ in range(config.depth))
         self.norm_out = nn.LayerNorm(width)
         self.proj_out = nn.Linear(width, size)
-        nn.init.zeros_(self.proj_out.weight)  # the first answer is 0: no worse than knowing nothing
+        nn.init.zeros_(self.proj_out.weight)  # the first prediction is 0, whose error is that of the mean
         nn.init.zeros_(self.proj_out.bias)
 
     def forward(self, x_t: Float[Tensor, "b *shape"], t: Tensor) -> Float[Tensor, "b *shape"]:
@@ -50,8 +50,8 @@ class MLP(nn.Module):
         return self.proj_out(F.silu(self.norm_out(h))).reshape(x_t.shape)
 
 
-class Block(nn.Module):
-    r"""A residual block that hears what time it is: `b width -> b width`."""
+class MLPBlock(nn.Module):
+    r"""A residual block with the time embedding as a second input: `b width -> b width`."""
 
     def __init__(self, width: int):
         super().__init__()

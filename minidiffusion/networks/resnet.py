@@ -1,9 +1,9 @@
 r"""A small convolutional denoiser for tiny pictures: residual blocks in a row, all at full resolution.
 
-    x_t --conv_in--> h --block--> ... --block--> h --norm, silu, conv_out--> answer (and, if it learns one, variance)
+    x_t --conv_in--> h --block--> ... --block--> h --norm, silu, conv_out--> prediction (and, if learnt, variance)
 
-It is the U-Net without a U: at 8 x 8 pixels a few 3 x 3 convolutions see from edge to edge, and there is no need to go
-down to coarser pictures, nor for attention. The padding with zeros tells it where the edges are.
+It is the U-Net at one resolution: at 8 x 8 pixels the receptive field of a few 3 x 3 convolutions is the whole picture,
+and neither lower resolutions nor attention are needed. The padding with zeros marks the edges.
 """
 
 from dataclasses import dataclass
@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from minidiffusion.networks.convolution import GroupNorm, ResnetBlock
-
-from minidiffusion.networks.embedding import TimestepEmbedding, sinusoidal_embedding
+from .convolution import GroupNorm, ResnetBlock
+from .embedding import TimestepEmbedding, sinusoidal_embedding
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class ResNet(nn.Module):
         self.conv_norm_out = GroupNorm(config.groups, c, eps=1e-5, silu=True)
         self.conv_out = nn.Conv2d(c, config.out_channels, 3, padding=1)
         for parameter in self.conv_out.parameters():
-            nn.init.zeros_(parameter)  # the first answer is 0: no worse than knowing nothing
+            nn.init.zeros_(parameter)  # the first prediction is 0, whose error is that of the mean
 
     def forward(self, x_t: Float[Tensor, "b c h w"], t: Tensor) -> Float[Tensor, "b out h w"]:
         time = self.time_embedding(sinusoidal_embedding(t, self.config.channels))

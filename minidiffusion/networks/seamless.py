@@ -1,8 +1,8 @@
-r"""Patterns that repeat without a seam: convolutions that look around the edge (the flag --tile).
+r"""Patterns that repeat without a seam: circular padding in every convolution (the flag --tile).
 
-A convolution pads a picture with zeros, so a network knows where the edge is, and draws frames, horizons and corners
-accordingly. With circular padding the left edge lies beside the right one and the top beside the bottom: there is no
-edge to know, and what is drawn across it fits. Nothing needs to be trained for it.
+A convolution pads a picture with zeros, so a network can tell where the edge is, and draws frames, horizons and corners
+accordingly. With circular padding the left edge lies beside the right one and the top beside the bottom, so the picture
+has no edge and repeats without a seam. No training is needed.
 """
 
 from collections.abc import Iterator
@@ -11,23 +11,23 @@ from typing import Literal
 
 from torch import nn
 
-from minidiffusion.networks.convolution import Downsample
+from .convolution import Downsample
 
 
 @contextmanager
 def seamless(*networks: nn.Module, on: bool = True) -> Iterator[None]:
-    r"""Within, all padded convolutions of the networks pad circularly (if `on`); afterwards with zeros again."""
+    r"""Inside the `with` block all convolutions of the networks pad circularly, if `on`; after it, with zeros."""
     layers = [layer for network in networks for layer in network.modules()] if on else []
 
-    def pad(mode: Literal["zeros", "circular"], how: str) -> None:
+    def set_padding(padding_mode: Literal["zeros", "circular"], pad_mode: str) -> None:
         for layer in layers:
             if isinstance(layer, nn.Conv2d):
-                layer.padding_mode = mode
+                layer.padding_mode = padding_mode
             elif isinstance(layer, Downsample):
-                layer.pad_mode = how
+                layer.pad_mode = pad_mode
 
-    pad("circular", "circular")
+    set_padding("circular", "circular")
     try:
         yield
     finally:
-        pad("zeros", "constant")
+        set_padding("zeros", "constant")

@@ -1,12 +1,12 @@
 r"""The denoiser: a U-Net with cross-attention to the prompt (article 2.1.2, 2.3.2; Rombach et al. 2022, section 3.3).
 
-    noisy latents --conv_in--> down_blocks --> mid_block --> up_blocks --conv_out--> what the noise was
+    noisy latents --conv_in--> down_blocks --> mid_block --> up_blocks --conv_out--> prediction: eps, x_0 or v
                                    |________ skip connections ________|
-    time  --> sines and cosines --> added inside every ResnetBlock
-    words --> CLIP text tokens  --> keys and values of every cross-attention
+    time   --> sines and cosines --> added inside every ResnetBlock
+    prompt --> CLIP text tokens  --> keys and values of every cross-attention
 
-The same class is the miniature that a laptop trains and the U-Net of Stable Diffusion 1.5: parameter names, order and
-every epsilon are those of its checkpoint.
+The same class is the miniature that a laptop trains and the U-Net of Stable Diffusion 1.5: parameter names, their order
+and every epsilon are those of its checkpoint.
 """
 
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from minidiffusion.attention.block import CrossAttentionBlock
-from minidiffusion.networks.convolution import Downsample, GroupNorm, ResnetBlock, Upsample
 
-from minidiffusion.networks.embedding import TimestepEmbedding, sinusoidal_embedding
+from .convolution import Downsample, GroupNorm, ResnetBlock, Upsample
+from .embedding import TimestepEmbedding, sinusoidal_embedding
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,12 @@ class UNetConfig:
 
     def __post_init__(self) -> None:
         if len(self.channels) != len(self.attention):
-            raise ValueError(f"{len(self.channels)} levels of channels but {len(self.attention)} of attention")
+            raise ValueError(
+                f"channels and attention must have as many entries, got {len(self.channels)} and {len(self.attention)}"
+            )
         for c in self.channels:
             if c % self.groups or c % self.heads:
-                raise ValueError(f"{c} channels are not divisible by {self.groups} groups and {self.heads} heads")
+                raise ValueError(f"channels must be divisible by {self.groups} groups and {self.heads} heads, got {c}")
 
     @staticmethod
     def stable_diffusion_1_5() -> "UNetConfig":
@@ -57,7 +59,7 @@ class UNetConfig:
 
 
 class SpatialTransformer(nn.Module):
-    r"""A transformer block over the pixels of a feature map: `b c h w` and words `b m d` -> `b c h w`."""
+    r"""A transformer block over the positions of a feature map: `b c h w` and tokens `b m d` -> `b c h w`."""
 
     def __init__(self, channels: int, config: UNetConfig):
         super().__init__()
@@ -75,10 +77,10 @@ class SpatialTransformer(nn.Module):
         return x + self.proj_out(rearrange(tokens, "b (h w) c -> b c h w", h=height))
 
 
-class Level(nn.Module):
+class UNetLevel(nn.Module):
     r"""One resolution of the U-Net: residual blocks, each followed by a transformer where the level has attention.
 
-    On the way down it ends with a Downsample, on the way up with an Upsample; the outermost and innermost have none.
+    A level of the encoder ends with a Downsample, one of the decoder with an Upsample, except the last of each.
     """
 
     def __init__(self, c_ins: list[int], c_out: int, attention: bool, config: UNetConfig):
@@ -93,14 +95,14 @@ class Level(nn.Module):
         return self.attentions[i](x, context) if hasattr(self, "attentions") else x
 
 
-class DownLevel(Level):
+class DownLevel(UNetLevel):
     def __init__(self, c_in: int, c_out: int, attention: bool, last: bool, config: UNetConfig):
         super().__init__([c_in] + [c_out] * (config.layers_per_block - 1), c_out, attention, config)
         if not last:
             self.downsamplers = nn.ModuleList([Downsample(c_out)])
 
     def forward(self, x: Tensor, time: Tensor, context: Tensor) -> list[Tensor]:
-        r"""Every intermediate picture, for the skip connections; the last one goes on down."""
+        r"""Every intermediate feature map, for the skip connections; the last one is the next level's input."""
         skips = []
         for i in range(len(self.resnets)):
             x = self.layer(i, x, time, context)
@@ -110,7 +112,7 @@ class DownLevel(Level):
         return skips
 
 
-class MidBlock(Level):
+class UNetMidBlock(UNetLevel):
     r"""The lowest resolution: residual block, transformer, residual block."""
 
     def __init__(self, channels: int, config: UNetConfig):
@@ -123,7 +125,7 @@ class MidBlock(Level):
         return self.resnets[1](x, time)
 
 
-class UpLevel(Level):
+class UpLevel(UNetLevel):
     def __init__(self, c_in: int, c_skips: list[int], c_out: int, attention: bool, last: bool, config: UNetConfig):
         c_befores = [c_in] + [c_out] * (len(c_skips) - 1)
         c_ins = [before + skip for before, skip in zip(c_befores, c_skips, strict=True)]
@@ -138,7 +140,7 @@ class UpLevel(Level):
 
 
 class UNet(nn.Module):
-    r"""Predicts from a noisy latent, the time and the prompt what the objective asks for (noise, x_0 or v)."""
+    r"""A noisy latent, the time and the prompt to the prediction that the objective trains (eps, x_0 or v)."""
 
     def __init__(self, config: UNetConfig):
         super().__init__()
@@ -148,7 +150,7 @@ class UNet(nn.Module):
         self.time_embedding = TimestepEmbedding(c[0], 4 * c[0])
         self.conv_in = nn.Conv2d(config.in_channels, c[0], 3, padding=1)
 
-        # Every feature map that goes down is kept for the way up: c_skips plans their channels as a stack.
+        # Every feature map of the encoder is an input of the decoder: c_skips holds their channels, as a stack.
         c_skips = [c[0]]
         self.down_blocks = nn.ModuleList()
         for i in range(levels):
@@ -156,7 +158,7 @@ class UNet(nn.Module):
             self.down_blocks.append(DownLevel(c[max(i - 1, 0)], c[i], config.attention[i], last, config))
             c_skips += [c[i]] * (config.layers_per_block + (not last))
 
-        self.mid_block = MidBlock(c[-1], config)
+        self.mid_block = UNetMidBlock(c[-1], config)
 
         self.up_blocks = nn.ModuleList()
         for i in reversed(range(levels)):
@@ -170,13 +172,13 @@ class UNet(nn.Module):
     def forward(
         self, x: Float[Tensor, "b c h w"], t: Tensor, context: Float[Tensor, "b m d"]
     ) -> Float[Tensor, "b c h w"]:
-        r"""x: noisy latents; t: `b` times in the network's own counting; context: the prompt's text tokens.
+        r"""x: noisy latents; t: `b` times, counted from 0 for the least noise; context: the prompt's text tokens.
 
-        Height and width must be divisible by 2^(levels - 1); otherwise ValueError.
+        Raises ValueError unless height and width are divisible by 2^(levels - 1).
         """
         stride = 2 ** (len(self.config.channels) - 1)
         if x.shape[2] % stride or x.shape[3] % stride:
-            raise ValueError(f"latents of {x.shape[2]} x {x.shape[3]} are not divisible by {stride}")
+            raise ValueError(f"the sides of latents must be divisible by {stride}, got {x.shape[2]} x {x.shape[3]}")
         time = self.time_embedding(sinusoidal_embedding(t, self.config.channels[0]).to(x.dtype))
 
         x = self.conv_in(x)

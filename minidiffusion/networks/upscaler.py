@@ -1,12 +1,12 @@
-r"""A picture with twice the pixels, learnt: what would have been there, had it been drawn larger (Lim et al. 2017).
+r"""Super-resolution: a picture in twice the resolution, as if it had been drawn larger (Lim et al. 2017).
 
     x --conv_in--> h --(+ block)--> ... --conv_out--> 12 numbers a pixel --shuffle--> 3 for each of 4 new pixels
     |_________________________________ bicubic, twice as large ______________________________________| +
 
-An interpolation can only be smooth where the picture is not. The network sees some pixels around each, recognises an
-edge, a star or a square of pixel art, and adds what the interpolation lacks. No norms: the contrast of a picture is
-none of its business. Four quarter pixels are computed as channels at the small size, which costs a quarter of working
-at the large one (Shi et al. 2016).
+An interpolation is smooth where the picture is not. From the pixels around each one the network recognises an edge, a
+star or a square of pixel art, and adds what the interpolation lacks. No normalisation layers, since they would change
+the contrast. The four new pixels are computed as channels at the low resolution, which costs a quarter of convolutions
+at the high one (sub-pixel convolution, Shi et al. 2016).
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,9 @@ class UpscalerConfig:
     depth: int = 6
 
 
-class Block(nn.Module):
+class UpscalerBlock(nn.Module):
+    r"""Two convolutions in a residual connection. `b c h w -> b c h w`."""
+
     def __init__(self, channels: int):
         super().__init__()
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
@@ -33,13 +35,13 @@ class Block(nn.Module):
 
 
 class Upscaler(nn.Module):
-    r"""`b 3 h w` -> `b 3 2h 2w`, in [-1, 1] or a little beyond; a fresh one is the bicubic interpolation."""
+    r"""`b 3 h w` -> `b 3 2h 2w`, in [-1, 1] or a little beyond. Before training it is the bicubic interpolation."""
 
     def __init__(self, config: UpscalerConfig):
         super().__init__()
         self.config = config
         self.conv_in = nn.Conv2d(3, config.channels, 3, padding=1)
-        self.blocks = nn.Sequential(*(Block(config.channels) for _ in range(config.depth)))
+        self.blocks = nn.Sequential(*(UpscalerBlock(config.channels) for _ in range(config.depth)))
         self.conv_out = nn.Conv2d(config.channels, 12, 3, padding=1)
         for parameter in self.conv_out.parameters():
             nn.init.zeros_(parameter)

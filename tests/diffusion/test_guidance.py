@@ -5,6 +5,7 @@ from minidiffusion.data.toy import two_hills
 from minidiffusion.diffusion import ideal
 from minidiffusion.diffusion.guidance import classifier, classifier_free, combine, composed
 from minidiffusion.diffusion.prediction import Prediction
+from minidiffusion.diffusion.sampler import ddim
 from minidiffusion.diffusion.schedule import make_schedule
 
 CONDITIONAL, UNCONDITIONAL = torch.full((2, 3, 4), 1.0), torch.full((2, 3, 4), -1.0)
@@ -82,6 +83,14 @@ def test_guidance_by_the_true_classifier_is_the_denoiser_of_that_class(k):
         torch.testing.assert_close(got.x0, expected.x0, rtol=1e-6, atol=1e-6)
 
 
+def test_a_classifier_guides_a_sampler_which_runs_without_gradients():
+    schedule, mixture = make_schedule("cosine"), two_hills()
+    guided = classifier(ideal.mixture(*mixture, schedule), hill_of(mixture, schedule, 0), schedule)
+    x_T = torch.randn(200, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    *_, last = ddim(guided, x_T, schedule.times(50, "leading", dtype=torch.float64))
+    assert mixture.log_share(last.x).exp()[:, 0].mean() > 0.95
+
+
 def test_without_scale_a_classifier_changes_nothing():
     schedule, mixture = make_schedule("cosine"), two_hills()
     denoise, t, x_t = ideal.mixture(*mixture, schedule), torch.tensor(500), torch.ones(3, 2, dtype=torch.float64)
@@ -120,5 +129,5 @@ def test_one_prompt_and_two_halves_of_one_are_guidance():
 
 def test_weights_that_sum_to_nothing_are_refused():
     for weights in ([1.0, -1.0], [0.0], [-2.0, 1.0], [float("nan")]):
-        with pytest.raises(ValueError, match="must be more than 0"):
+        with pytest.raises(ValueError, match="must be greater than 0"):
             composed(denoise, [CONDITIONAL] * len(weights), weights, UNCONDITIONAL, 2.0)

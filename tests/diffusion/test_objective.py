@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from minidiffusion.diffusion import bound, forward, objective
-from minidiffusion.diffusion.prediction import KINDS, convert
+from minidiffusion.diffusion.prediction import PREDICTION_TYPES, convert
 from minidiffusion.diffusion.schedule import make_schedule
+from tests.unchecked import unchecked
 
 SCHEDULE = make_schedule("linear")
 
@@ -48,7 +49,7 @@ def losses_of(kind, weighting, name="cosine"):
 
 
 def test_the_simple_losses_are_one_loss_in_other_units():
-    of = {kind: losses_of(kind, "simple")[0] for kind in KINDS}
+    of = {kind: losses_of(kind, "simple")[0] for kind in PREDICTION_TYPES}
     _, schedule, t = losses_of("x0", "simple")
     snr = schedule.snr[t]
     torch.testing.assert_close(of["eps"], snr * of["x0"], rtol=1e-6, atol=0)
@@ -57,7 +58,7 @@ def test_the_simple_losses_are_one_loss_in_other_units():
 
 @pytest.mark.parametrize("name", ["cosine", "flow", "karras"])
 @pytest.mark.parametrize("weighting", ["snr", "min_snr", "vlb"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", PREDICTION_TYPES)
 def test_a_weighting_means_the_same_for_every_kind(kind, weighting, name):
     expected = losses_of("x0", weighting, name)[0]
     torch.testing.assert_close(losses_of(kind, weighting, name)[0], expected, rtol=1e-6, atol=0)
@@ -82,10 +83,10 @@ def test_weights_by_hand():
 
 def test_unknown_weightings_are_refused():
     schedule, t = make_schedule("linear"), torch.ones(1).long()
-    with pytest.raises(ValueError, match="'simple', 'snr', 'min_snr' and 'vlb'"):
-        objective.weight("snr2", "v", schedule, t)
-    with pytest.raises(ValueError, match="eps, x0, v, score, velocity"):
-        objective.weight("snr", "noise", schedule, t)
+    with pytest.raises(ValueError, match="must be one of simple, snr, min_snr, vlb, got 'snr2'"):
+        unchecked(objective.weight)("snr2", "v", schedule, t)
+    with pytest.raises(ValueError, match="must be one of eps, x0, v, score, velocity, got 'noise'"):
+        unchecked(objective.squared_error)("noise", schedule.alpha, schedule.sigma)
 
 
 # ------------------------------------------------------------------------------------------------ hybrid
@@ -144,5 +145,5 @@ def test_times_are_spread_as_promised():
 
 
 def test_unknown_times_are_refused():
-    with pytest.raises(ValueError, match="'uniform' and 'noisier'"):
-        objective.draw_times("late", 1, 10, torch.Generator())
+    with pytest.raises(ValueError, match="must be one of uniform, noisier, got 'late'"):
+        unchecked(objective.draw_times)("late", 1, 10, torch.Generator())

@@ -1,8 +1,9 @@
 import pytest
 import torch
 
-from minidiffusion.diffusion.prediction import KINDS, convert, denoiser, target, to_prediction
+from minidiffusion.diffusion.prediction import PREDICTION_TYPES, convert, denoiser, target, to_prediction
 from minidiffusion.diffusion.schedule import SCHEDULES, make_schedule
+from tests.unchecked import unchecked
 
 
 def state(name, t):
@@ -14,7 +15,7 @@ def state(name, t):
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", PREDICTION_TYPES)
 @pytest.mark.parametrize("t", [1, 2, 500, 998, 999])
 def test_every_kind_gives_back_x_0_and_eps(name, kind, t):
     x_0, eps, x_t, alpha, sigma = state(name, t)
@@ -24,8 +25,8 @@ def test_every_kind_gives_back_x_0_and_eps(name, kind, t):
 
 
 @pytest.mark.parametrize("t", [1, 500, 999])
-@pytest.mark.parametrize("to", KINDS)
-@pytest.mark.parametrize("source", KINDS)
+@pytest.mark.parametrize("to", PREDICTION_TYPES)
+@pytest.mark.parametrize("source", PREDICTION_TYPES)
 def test_there_and_back_for_any_answer(source, to, t):
     # Any answer, also a wrong one: conversions solve x_t = alpha x_0 + sigma eps, they do not ask who is right.
     _, _, x_t, alpha, sigma = state("cosine", t)
@@ -85,4 +86,4 @@ def test_an_answer_of_twice_the_channels_says_how_wide_the_step_is():
 
 def test_unknown_kinds_are_refused():
     with pytest.raises(ValueError, match="eps, x0, v, score, velocity"):
-        target("noise", torch.ones(1), torch.ones(1), torch.ones(1), torch.ones(1))
+        unchecked(target)("noise", torch.ones(1), torch.ones(1), torch.ones(1), torch.ones(1))

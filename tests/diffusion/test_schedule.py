@@ -1,9 +1,11 @@
 import math
+from typing import get_args
 
 import pytest
 import torch
 
-from minidiffusion.diffusion.schedule import SCHEDULES, make_schedule, zero_terminal_snr
+from minidiffusion.diffusion.schedule import SCHEDULES, Schedule, ScheduleName, make_schedule
+from tests.unchecked import unchecked
 
 VARIANCE_PRESERVING = ["linear", "scaled_linear", "cosine", "sigmoid"]
 
@@ -23,7 +25,7 @@ def test_each_family_keeps_its_promise(name):
     alpha, sigma = schedule.alpha, schedule.sigma
     kept = alpha if name == "karras" else alpha + sigma if name == "flow" else alpha**2 + sigma**2
     torch.testing.assert_close(kept, torch.ones(1001, dtype=torch.float64), rtol=0, atol=1e-12)
-    assert schedule.spread_T == pytest.approx(math.sqrt(1 + 80**2) if name == "karras" else 1, rel=1e-12)
+    assert schedule.std_T == pytest.approx(math.sqrt(1 + 80**2) if name == "karras" else 1, rel=1e-12)
 
 
 @pytest.mark.parametrize("name", VARIANCE_PRESERVING)
@@ -31,22 +33,6 @@ def test_beta_is_the_article_s(name):
     schedule = make_schedule(name)
     alpha_bar = schedule.alpha**2
     torch.testing.assert_close(schedule.beta, 1 - alpha_bar[1:] / alpha_bar[:-1], rtol=0, atol=1e-12)
-
-
-@pytest.mark.parametrize("name", VARIANCE_PRESERVING)
-def test_zero_terminal_snr_moves_the_end_and_keeps_the_beginning(name):
-    before, after = make_schedule(name), zero_terminal_snr(make_schedule(name))
-    assert after.alpha[-1] == 0 and after.sigma[-1] == 1 and after.alpha[0] == 1 and after.sigma[0] == 0
-    assert (after.alpha <= before.alpha).all() and (after.alpha.diff() < 0).all()
-    torch.testing.assert_close(after.alpha[1], before.alpha[1], rtol=1e-3, atol=0)
-
-
-def test_zero_terminal_snr_is_that_of_diffusers():
-    scheduler = pytest.importorskip("diffusers").schedulers.scheduling_ddim
-    ours = zero_terminal_snr(make_schedule("scaled_linear"))
-    theirs = scheduler.rescale_zero_terminal_snr(make_schedule("scaled_linear").beta)
-    # They stretch from the first noisy time, which keeps that one exactly; we stretch from the clean picture.
-    torch.testing.assert_close(1 - ours.beta[1:-1], 1 - theirs[1:-1], rtol=0, atol=1e-5)
 
 
 def test_stable_diffusion_never_sees_pure_noise():
@@ -106,14 +92,17 @@ def test_trailing_times_start_at_T_end_at_0_and_never_repeat(n):
     assert times.alpha[-1] == 1 and times.sigma[-1] == 0
 
 
+def test_the_names_in_the_annotation_are_those_of_the_table():
+    assert get_args(ScheduleName) == tuple(SCHEDULES)
+
+
 def test_refusals_say_what_is_valid():
-    with pytest.raises(ValueError, match="linear, scaled_linear, cosine, sigmoid, flow, karras"):
-        make_schedule("square")
-    with pytest.raises(ValueError, match="1 to 1000"):
-        make_schedule().times(0)
-    with pytest.raises(ValueError, match="1 to 1000"):
-        make_schedule().times(1001)
-    with pytest.raises(ValueError, match="'trailing', 'leading' and 'linspace'"):
-        make_schedule().times(10, "even")
-    with pytest.raises(ValueError, match="at least one step"):
+    with pytest.raises(ValueError, match="one of linear, scaled_linear, cosine, sigmoid, flow, karras, got 'square'"):
+        unchecked(make_schedule)("square")
+    for n in (0, 1001):
+        with pytest.raises(ValueError, match=f"the number of steps must be between 1 and 1000, got {n}"):
+            make_schedule().times(n)
+    with pytest.raises(ValueError, match="must be one of trailing, leading, linspace, got 'even'"):
+        unchecked(Schedule.times)(make_schedule(), 10, "even")
+    with pytest.raises(ValueError, match="T must be at least 1, got 0"):
         make_schedule("flow", 0)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from minidiffusion.diffusion import objective
-from minidiffusion.diffusion.prediction import KINDS
+from minidiffusion.diffusion.prediction import PREDICTION_TYPES
 from minidiffusion.diffusion.sampler import SAMPLERS
 from minidiffusion.diffusion.schedule import SCHEDULES, make_schedule
 
@@ -23,8 +23,8 @@ def first_column(heading: str) -> list[str]:
 @pytest.mark.parametrize(
     "heading, names",
     [
-        ("Schedules", [*SCHEDULES, "zero_terminal_snr(...)"]),
-        ("Predictions", KINDS),
+        ("Schedules", SCHEDULES),
+        ("Predictions", PREDICTION_TYPES),
         ("Losses", [*get_args(objective.Weighting), "hybrid(...)"]),
         ("The bound", ["beta", "beta_tilde", "learned"]),
         ("Samplers", SAMPLERS),
@@ -39,7 +39,7 @@ def test_the_column_of_squared_errors_is_that_of_the_code():
     alpha, sigma = schedule.alpha[1:], schedule.sigma[1:]
     snr = (alpha / sigma) ** 2
     sheet = {"eps": snr, "x0": snr**0, "v": snr + 1, "score": snr / sigma**2, "velocity": (alpha / sigma + 1) ** 2}
-    for kind in KINDS:
+    for kind in PREDICTION_TYPES:
         torch.testing.assert_close(objective.squared_error(kind, alpha, sigma), sheet[kind])
 
 

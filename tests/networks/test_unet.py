@@ -66,9 +66,9 @@ def test_the_prompt_and_the_time_reach_the_output():
 
 
 def test_refusals_say_what_is_wrong():
-    with pytest.raises(ValueError, match=r"9 x 8 are not divisible by 4"):
+    with pytest.raises(ValueError, match=r"must be divisible by 4, got 9 x 8"):
         UNet(TINY)(torch.zeros(1, 4, 9, 8), torch.tensor([0]), torch.zeros(1, 5, 24))
-    with pytest.raises(ValueError, match="60 channels"):
+    with pytest.raises(ValueError, match="divisible by 32 groups and 4 heads, got 60"):
         UNetConfig(channels=(60,), attention=(True,))
-    with pytest.raises(ValueError, match="2 levels of channels but 1"):
+    with pytest.raises(ValueError, match="as many entries, got 2 and 1"):
         UNetConfig(attention=(True,))

@@ -9,7 +9,7 @@ import torch
 from benchmarks.digits import histogram_bits
 from minidiffusion.checkpoint import CheckpointError
 from minidiffusion.data.digits import GREYS, digits
-from minidiffusion.diffusion.bound import bound, discretised
+from minidiffusion.diffusion.bound import discretised, variational_bound
 from minidiffusion.diffusion.sampler import ddpm, heun
 from minidiffusion.training.digits import SHIPPED, DigitsTask, DigitsTraining, trained_digits
 from minidiffusion.training.loop import train
@@ -18,7 +18,7 @@ from minidiffusion.training.loop import train
 def bits(denoise, schedule, variance="learned"):
     """Bits for each pixel of the held-out digits: (all, prior)."""
     with torch.no_grad():
-        cost = bound(
+        cost = variational_bound(
             denoise,
             schedule,
             digits(held_out=True)[0],
