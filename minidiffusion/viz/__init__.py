@@ -4,28 +4,28 @@ Every function returns a matplotlib Figure that pyplot has already forgotten: a 
 the cell, and nothing piles up in memory. Colour-blind eyes tell the colours apart as well (Okabe & Ito 2008, viridis).
 """
 
-from minidiffusion.viz.base import pixels
-from minidiffusion.viz.mcmc import chains
-from minidiffusion.viz.pictures import compare, grid, prompt_path, strip
-from minidiffusion.viz.plots import arrows, budget, destruction, hills, lines, panels, scatter
-from minidiffusion.viz.samplers import orders, ways
-from minidiffusion.viz.source import show_source
+from .base import pixels
+from .mcmc import chains
+from .pictures import compare, denoising_steps, grid, strip
+from .plots import bits_per_step, densities, forward_process, lines, panels, scatter, vector_fields
+from .samplers import convergence, trajectories
+from .source import show_source
 
 __all__ = [
-    "arrows",
-    "budget",
+    "bits_per_step",
     "chains",
     "compare",
-    "destruction",
+    "convergence",
+    "denoising_steps",
+    "densities",
+    "forward_process",
     "grid",
-    "hills",
     "lines",
-    "orders",
     "panels",
     "pixels",
-    "prompt_path",
     "scatter",
     "show_source",
     "strip",
-    "ways",
+    "trajectories",
+    "vector_fields",
 ]

@@ -1,4 +1,4 @@
-r"""Attention, shown on what was looked at: pictures in fog that lifts where a query looks, and matrices of weights."""
+r"""Attention on pictures: frames around places, captions, and matrices of attention weights."""
 
 from collections.abc import Sequence
 
@@ -7,15 +7,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from minidiffusion.viz.base import Image, bare, done, pixels
+from .base import Image, bare, done, pixels
 
 Captioned = tuple[Image, str]
-
-
-def fog(image: Image, weights: Tensor) -> np.ndarray:
-    r"""The picture, faded to white where weights `h w` are small. The fog is gone where they are largest."""
-    clear = (weights / weights.max()).cpu().numpy()[..., None]
-    return (clear * pixels(image) + (1 - clear) * 255).round().astype(np.uint8)
 
 
 def framed(image: Image, place: int, places: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-r"""One space for pictures and sentences, drawn: who is like whom, and what was found by words."""
+r"""CLIP's space of pictures and sentences: matrices of cosine similarities, and what was retrieved for a query."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -8,11 +8,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from minidiffusion.viz.attention import Captioned
-from minidiffusion.viz.base import BLUE, VERMILION, Image, bare, done, pixels
+from .attention import Captioned
+from .base import BLUE, VERMILION, Image, bare, done, pixels
 
 
-def similarity(cosines: Mapping[str, Tensor], images: Sequence[Image], sentences: Sequence[str]) -> Figure:
+def similarity_matrices(cosines: Mapping[str, Tensor], images: Sequence[Image], sentences: Sequence[str]) -> Figure:
     r"""Cosines `n n`, [i, j] of picture i and sentence j, side by side: a column for each picture, a row for each
     sentence.
 
@@ -37,8 +37,8 @@ def similarity(cosines: Mapping[str, Tensor], images: Sequence[Image], sentences
     return done(figure)
 
 
-def found(rows: Mapping[str, Sequence[Captioned]], side: float = 1.1) -> Figure:
-    r"""What was found: a row for each query, which stands at its left; each picture under a caption of its own."""
+def retrieved(rows: Mapping[str, Sequence[Captioned]], side: float = 1.1) -> Figure:
+    r"""What was retrieved: a row for each query, which stands at its left; each picture under a caption of its own."""
     columns = max(map(len, rows.values()))
     size = ((columns + 2) * side, len(rows) * (side + 0.2))
     figure, axes = plt.subplots(

@@ -1,4 +1,4 @@
-r"""Latent spaces, drawn: codes in the plane, a codebook among its data, and a walk from picture to picture."""
+r"""Latent spaces: codes in the plane, a codebook among its data, and interpolations between pictures."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from minidiffusion.viz.base import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, Image, bare, curves, done, pixels
+from .base import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, Image, bare, curves, done, pixels
 
 
 def codes(panels: Mapping[str, Tensor], labels: Tensor) -> Figure:
@@ -48,15 +48,15 @@ def codebooks(data: Tensor, panels: Mapping[str, Tensor]) -> Figure:
     return done(figure)
 
 
-def latent_walk(
+def interpolations(
     w: Tensor,
     rows: Mapping[str, Sequence[Image]],
     norms: Mapping[str, Tensor],
     before: Tensor,
     after: Tensor,
 ) -> Figure:
-    r"""Ways from one picture to another, a row each, a column for each w. Below, how long the vectors on the way are
-    (the first is 1), and the latents' numbers before and after scaling, beside the standard normal.
+    r"""Interpolations between two pictures, a row each, a column for each w. Below, how long the interpolated vectors
+    are (the first is 1), and the latents' numbers before and after scaling, beside the standard normal.
     """
     figure = plt.figure(figsize=(1.2 * len(w), 1.05 * len(rows) + 2.2), layout="constrained")
     top, bottom = figure.add_gridspec(2, 1, height_ratios=[1.05 * len(rows), 2.0])

@@ -1,4 +1,4 @@
-r"""Chains at work: where they are after so many moves, and the way of one of them."""
+r"""Markov chains: where they are after so many moves, and the trajectory of one of them."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -7,7 +7,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from minidiffusion.viz.base import BLUE, VERMILION, done
+from .base import BLUE, VERMILION, done
 
 
 def chains(
@@ -15,7 +15,8 @@ def chains(
 ) -> Figure:
     r"""A row for each sampler, a column for each number of moves in `at`: all chains as points over the density.
 
-    runs: states `n c 2`, the first of them the start. The line is the way of chain 0 up to there, 40 moves at most.
+    runs: states `n c 2`, the first of them the start. The line is the trajectory of chain 0 up to there, at most 40
+    moves.
     """
     size = (1.55 * len(at), 1.6 * len(runs))
     figure, axes = plt.subplots(len(runs), len(at), figsize=size, squeeze=False, layout="constrained")

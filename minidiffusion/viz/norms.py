@@ -1,4 +1,4 @@
-r"""Normalising kernels at work: what a variance loses, which program touches what, and whose channels it touches."""
+r"""Kernels of a group norm: the cancellation in a variance, and which elements and channels each program accesses."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
@@ -13,7 +13,7 @@ from torch import Tensor
 from .base import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, bare, done, pixels
 
 STYLES = ((VERMILION, "X", "-"), (BLUE, "o", "-"), (GREEN, "s", "--"), (ORANGE, "^", ":"), (PURPLE, "D", "-."))
-NOBODY, OWN, STRANGE = range(3)
+UNTOUCHED, OWN, OTHER = range(3)
 
 
 @runtime_checkable
@@ -70,7 +70,7 @@ def cancellation(
     return done(figure)
 
 
-def territories(panels: Mapping[str, Iterable[Access]], groups: int) -> Figure:
+def element_access(panels: Mapping[str, Iterable[Access]], groups: int) -> Figure:
     r"""Which program touches which element of a tensor `1 c ...`: a shade each; a black line parts two groups.
 
     panels: title -> the accesses to the tensor. What several programs touch has the shade of the last of them, what
@@ -99,19 +99,19 @@ def territories(panels: Mapping[str, Iterable[Access]], groups: int) -> Figure:
     return done(figure)
 
 
-def reach(panels: Mapping[str, Iterable[Access]], groups: int) -> Figure:
+def channel_access(panels: Mapping[str, Iterable[Access]], groups: int) -> Figure:
     r"""Which channels program g touches, of a tensor `1 c ...` whose group g is its own: a row for each program."""
     figure, axes = plt.subplots(1, len(panels), figsize=(4.2 * len(panels), 1.9), squeeze=False, layout="constrained")
     for ax, (title, accesses) in zip(axes[0], panels.items(), strict=True):
         accesses = list(accesses)
         _, channels, *rest = accesses[0].shape
         members = channels // groups
-        touched = np.full((groups, channels), NOBODY)
+        touched = np.full((groups, channels), UNTOUCHED)
         for access in accesses:
             channel, program = access.offsets // int(np.prod(rest)) % channels, access.program[0]
-            touched[program, channel] = np.where(channel // members == program, OWN, STRANGE)
+            touched[program, channel] = np.where(channel // members == program, OWN, OTHER)
         palette = ListedColormap(["#F2F2F2", SKY, VERMILION])
-        ax.pcolormesh(touched, cmap=palette, vmin=NOBODY, vmax=STRANGE, edgecolors="white", linewidth=0.6)
+        ax.pcolormesh(touched, cmap=palette, vmin=UNTOUCHED, vmax=OTHER, edgecolors="white", linewidth=0.6)
         for boundary in range(members, channels, members):
             ax.axvline(boundary, color="black", linewidth=1.5)
         ax.invert_yaxis()

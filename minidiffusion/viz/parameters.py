@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from torch import nn
 
-from minidiffusion.viz.base import BLUE, GREEN, ORANGE, VERMILION, bare, done
+from .base import BLUE, GREEN, ORANGE, VERMILION, bare, done
 
 Networks = Mapping[str, nn.Module]
 Tree = Mapping[str, Any]  # from a name to a size, or to a tree

@@ -1,4 +1,4 @@
-r"""Pictures in rows and columns, pairs that differ, and a prompt's way to its picture."""
+r"""Pictures in rows and columns, the difference of two, and the denoising steps from a prompt to its picture."""
 
 import textwrap
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from minidiffusion.viz.base import BLUE, Image, bare, done, pixels
+from .base import BLUE, Image, bare, done, pixels
 
 
 def strip(images: Sequence[Image], titles: Sequence[str] = (), side: float = 1.5) -> Figure:
@@ -52,11 +52,11 @@ def compare(a: Image, b: Image, difference: np.ndarray, titles: tuple[str, str],
     return done(figure)
 
 
-def prompt_path(
+def denoising_steps(
     tokens: Sequence[tuple[str, int]], states: Sequence[Image], guesses: Sequence[Image], titles: Sequence[str]
 ) -> Figure:
-    r"""A prompt on its way to a picture. On top its tokens with their ids; below, in columns from noise to picture,
-    what the sampler holds (`states`) and the clean picture it heads for (`guesses`).
+    r"""From a prompt to a picture. On top its tokens with their ids; below, in columns from noise to picture, the
+    sampler's x_t (`states`) and its x0_hat (`guesses`).
     """
     columns = len(states)
     figure = plt.figure(figsize=(1.45 * columns, 4.1), layout="constrained")

@@ -1,4 +1,4 @@
-r"""Lines, clouds of points, fields of arrows, and a picture's way to noise."""
+r"""Curves, densities, point clouds, vector fields, and the forward process of a picture."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -8,7 +8,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from minidiffusion.viz.base import BLUE, ORANGE, SKY, VERMILION, Image, bare, curves, done, pixels
+from .base import BLUE, ORANGE, SKY, VERMILION, Image, bare, curves, done, pixels
 
 
 def lines(x: np.ndarray | Tensor, ys: Mapping[str, np.ndarray | Tensor], title: str, xlabel: str = "t") -> Figure:
@@ -26,8 +26,10 @@ def panels(*plots: tuple[np.ndarray | Tensor, Mapping[str, np.ndarray | Tensor],
     return done(figure)
 
 
-def hills(x: np.ndarray | Tensor, plots: Sequence[Mapping[str, np.ndarray | Tensor]], titles: Sequence[str]) -> Figure:
-    r"""Densities over one axis as filled hills, a plot for each title. They share the axis x, not the height."""
+def densities(
+    x: np.ndarray | Tensor, plots: Sequence[Mapping[str, np.ndarray | Tensor]], titles: Sequence[str]
+) -> Figure:
+    r"""Densities over one axis as filled curves, a plot for each title. They share the axis x, not the height."""
     size = (3.1 * len(plots), 2.6)
     figure, axes = plt.subplots(1, len(plots), figsize=size, squeeze=False, layout="constrained")
     styles = ((SKY, "-"), (ORANGE, "--"), (VERMILION, "-"))
@@ -55,7 +57,7 @@ def scatter(clouds: Sequence[Tensor], titles: Sequence[str], side: float = 1.6, 
     return done(figure)
 
 
-def arrows(
+def vector_fields(
     points: Tensor, fields: Sequence[Tensor], log_probs: Sequence[Callable[[Tensor], Tensor]], titles: Sequence[str]
 ) -> Figure:
     r"""Vector fields at the points `n 2`, each over its density. Four times as strong is drawn twice as long."""
@@ -73,7 +75,7 @@ def arrows(
     return done(figure)
 
 
-def budget(bits: Mapping[str, np.ndarray | Tensor], weights: Mapping[str, np.ndarray | Tensor]) -> Figure:
+def bits_per_step(bits: Mapping[str, np.ndarray | Tensor], weights: Mapping[str, np.ndarray | Tensor]) -> Figure:
     r"""What each step t = 1..T costs (the first entry as bars), and beside it what its error counts."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.2, 3.2), layout="constrained")
     (name, bars), *others = bits.items()
@@ -96,10 +98,12 @@ def budget(bits: Mapping[str, np.ndarray | Tensor], weights: Mapping[str, np.nda
     return done(figure)
 
 
-def destruction(
+def forward_process(
     images: Sequence[Image], times: Sequence[int], alpha_bar: Mapping[str, Tensor], snr: Mapping[str, Tensor]
 ) -> Figure:
-    r"""A picture on its way to noise, and below it why: how much signal each schedule keeps (`T+1` values each)."""
+    r"""A picture at several times of the forward process, and below it how much signal each schedule keeps (`T+1`
+    values each).
+    """
     figure = plt.figure(figsize=(1.35 * len(images), 4.2), layout="constrained")
     top, bottom = figure.add_gridspec(2, 1, height_ratios=[1.35, 2.4])
     row = top.subgridspec(1, len(images))

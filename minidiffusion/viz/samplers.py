@@ -1,6 +1,6 @@
-r"""Samplers at work: their ways over a density, and how their error falls with the number of network calls.
+r"""Samplers: their trajectories over a density, and how their error falls with the number of network calls.
 
-Ways and densities are drawn in few colours, without smooth edges: a notebook with such a picture stays small.
+Trajectories and densities are drawn in few colours, without smooth edges: a notebook with such a picture stays small.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from minidiffusion.viz.base import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, done
+from .base import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, done
 
 LIMIT = 2.3  # of the places x that are shown
 STYLES = {  # each sampler has one colour and one marker, in every figure
@@ -28,11 +28,11 @@ STYLES = {  # each sampler has one colour and one marker, in every figure
 OTHER = ("#444444", "x")
 
 LogProb = Callable[[Tensor, int], Tensor]
-Way = tuple[Tensor, Tensor]  # the times `m`, from noise to data, and the places `m n` of n points there
+Trajectory = tuple[Tensor, Tensor]  # the times `m`, from noise to data, and the places `m n` of n points there
 Curve = tuple[Sequence[int], Sequence[float]]  # numbers of calls, and the error with each
 
 
-def ways(times: Tensor, log_prob: LogProb, runs: Mapping[str, Way], shown: int = 6) -> Figure:
+def trajectories(times: Tensor, log_prob: LogProb, runs: Mapping[str, Trajectory], shown: int = 6) -> Figure:
     r"""Samplers on a line, each from noise (left) to data (right), over the density at each time.
 
     log_prob(x, t): of places x `n 1` at time t. Of the n points of a run `shown` are drawn; the histogram at the right
@@ -44,7 +44,7 @@ def ways(times: Tensor, log_prob: LogProb, runs: Mapping[str, Way], shown: int =
     )  # fmt: skip
     edges = np.linspace(-LIMIT, LIMIT, 47)
     for ax, side, (title, (t, x)) in zip(axes[::2], axes[1::2], runs.items(), strict=True):
-        places, density = _landscape(ax, times, log_prob)
+        places, density = _density_over_time(ax, times, log_prob)
         ax.plot(t.numpy(), x[:, :shown].numpy(), color=VERMILION, linewidth=0.5, antialiased=False)
         ax.set_title(title, fontsize=9)
         side.hist(x[-1].numpy(), edges, density=True, orientation="horizontal", color=VERMILION, alpha=0.6)
@@ -55,22 +55,22 @@ def ways(times: Tensor, log_prob: LogProb, runs: Mapping[str, Way], shown: int =
     return done(figure)
 
 
-def orders(
+def convergence(
     times: Tensor,
     log_prob: LogProb,
-    exact: Way,
-    wiggling: Mapping[str, Way],
-    steps: Mapping[str, Way],
+    exact: Trajectory,
+    stochastic: Mapping[str, Trajectory],
+    steps: Mapping[str, Trajectory],
     errors: Mapping[str, Curve],
     parallel: Mapping[str, int],
 ) -> Figure:
     r"""Left: samplers from the same points over the density; right: their errors, as in `against_calls`.
 
-    exact: the true solution, a black line. wiggling: samplers that draw noise. steps: those of few steps, each marked.
+    exact: the true solution, a black line. stochastic: samplers that draw noise. steps: those of few steps, marked.
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(8.8, 3.7), width_ratios=[5, 4], layout="constrained")
-    _landscape(left, times, log_prob)
-    for name, (t, x) in wiggling.items():
+    _density_over_time(left, times, log_prob)
+    for name, (t, x) in stochastic.items():
         left.plot(t.numpy(), x.numpy(), color=STYLES[name][0], linewidth=0.5, alpha=0.6, antialiased=False)
         left.plot([], [], color=STYLES[name][0], linewidth=1, label=f"{name}, {len(t) - 1} steps")
     for j, place in enumerate(exact[1].T.numpy()):
@@ -114,7 +114,7 @@ def against_calls(ax: Axes, errors: Mapping[str, Curve], ylabel: str, parallel: 
     return ax
 
 
-def _landscape(ax: Axes, times: Tensor, log_prob: LogProb) -> tuple[Tensor, Tensor]:
+def _density_over_time(ax: Axes, times: Tensor, log_prob: LogProb) -> tuple[Tensor, Tensor]:
     r"""The density at all times, each column scaled to its own maximum. Returns places and the density at the end."""
     places = torch.linspace(-LIMIT, LIMIT, 200, dtype=torch.float64)
     density = torch.stack([log_prob(places[:, None], int(t)).exp() for t in times], dim=1)

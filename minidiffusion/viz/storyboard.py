@@ -7,7 +7,7 @@ from typing import NamedTuple
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from minidiffusion.viz.base import BLUE, Image, bare, done, pixels
+from .base import BLUE, Image, bare, done, pixels
 
 
 class Panel(NamedTuple):

@@ -1,4 +1,4 @@
-r"""A fused attention kernel at work, tile by tile, from the addresses it touched (`minidiffusion_kernels.traffic`).
+r"""A fused attention kernel, tile by tile, from the addresses that it accessed (`minidiffusion_kernels.traffic`).
 
 `replay` turns the stream of accesses into frames, one for each tile of keys that a program meets; the numbers that a
 program keeps in registers leave no address, so they are computed again, by a function that the reader may have written.
@@ -155,8 +155,8 @@ def traces(axes: Sequence[Axes], film: Film, queries: Sequence[int]) -> None:
     r"""Peak, total and the first number of the output of some queries of one program, after each tile of keys."""
     frames = [f for f in film.frames if f.keys and queries[0] in f.queries]
     seen = [f.keys.stop for f in frames]
-    looks = zip(queries, ("black", "#555555", "#999999"), ("o", "s", "^"), strict=False)
-    for query, colour, marker in looks:
+    styles = zip(queries, ("black", "#555555", "#999999"), ("o", "s", "^"), strict=False)
+    for query, colour, marker in styles:
         row = query - frames[0].queries.start
         kept = [[f.peak[row] for f in frames], [f.total[row] for f in frames], [f.output[row, 0] for f in frames]]
         for ax, y in zip(axes, kept, strict=True):
@@ -171,7 +171,7 @@ def traces(axes: Sequence[Axes], film: Film, queries: Sequence[int]) -> None:
     axes[0].legend(fontsize=8)
 
 
-def visits(films: Mapping[str, Film]) -> Figure:
+def tile_order(films: Mapping[str, Film]) -> Figure:
     r"""The m x n scores of each film, in tiles, numbered in the order in which they were computed."""
     figure, axes = plt.subplots(1, len(films), figsize=(3.6 * len(films), 3.0), squeeze=False, layout="constrained")
     for ax, (title, film) in zip(axes[0], films.items(), strict=True):
@@ -190,7 +190,7 @@ def visits(films: Mapping[str, Film]) -> Figure:
     return done(figure)
 
 
-def bars(costs: Mapping[str, Any]) -> Figure:
+def memory_costs(costs: Mapping[str, Any]) -> Figure:
     r"""What each version costs, on logarithmic axes: the bytes it moves, and those of the largest tensor it makes.
 
     costs: name -> `minidiffusion_kernels.attention.versions.cost.Cost`.

@@ -1,4 +1,4 @@
-r"""Pictures as tokens: numbers at the places of pictures, and a picture while it is being written."""
+r"""Pictures as tokens: a number for each token at its place, and a picture that is sampled token by token."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,12 +11,12 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from minidiffusion.viz.base import Image, bare, done, pixels
+from .base import Image, bare, done, pixels
 
-HEAT = "cividis"  # dark is cheap, light is dear
+HEAT = "cividis"  # dark is a small surprise, light a large one
 
 
-def place_maps(
+def token_maps(
     pictures: Sequence[Image], maps: Mapping[str, Float[Tensor, "b h w"]], unit: str, side: float = 1.35
 ) -> Figure:
     r"""Pictures, and below each, row by row, what was measured at its places. All maps have one scale.
@@ -40,8 +40,8 @@ def place_maps(
     return done(figure)
 
 
-def writing(frames: Sequence[Image], bits: Float[Tensor, "n"], side: float = 1.25) -> Figure:
-    r"""A picture while it is written. frames: what there is when each row of tokens is finished, the rest is covered.
+def token_by_token(frames: Sequence[Image], bits: Float[Tensor, "n"], side: float = 1.25) -> Figure:
+    r"""A picture while it is sampled. frames: what there is when each row of tokens is finished, the rest is covered.
 
     bits: how surprising each token was when it was drawn, -log2 of its probability; as bars below the frames, each row
     of tokens below its frame, and as a map at the right.
@@ -56,8 +56,8 @@ def writing(frames: Sequence[Image], bits: Float[Tensor, "n"], side: float = 1.2
         ax = bare(figure.add_subplot(spec[0, i]))
         image = pixels(frame)
         ax.imshow(image, interpolation="nearest")
-        written = (i + 1) * image.shape[0] / rows
-        ax.axhspan(written - 0.5, image.shape[0] - 0.5, color="#dddddd")
+        sampled = (i + 1) * image.shape[0] / rows
+        ax.axhspan(sampled - 0.5, image.shape[0] - 0.5, color="#dddddd")
         ax.set_title(f"{(i + 1) * places // rows} tokens", fontsize=9)
     bars(figure.add_subplot(spec[1, :rows]), heights, rows, scale)
     ax = bare(figure.add_subplot(spec[:, rows]))

@@ -1,23 +1,15 @@
-r"""Figures of attention: fog where nobody looks, frames where they belong, weights on one scale."""
+r"""Figures of attention: frames where they belong, weights on one scale."""
 
 import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
-from minidiffusion.viz.attention import captioned, fog, framed, matrices
+from minidiffusion.viz.attention import captioned, framed, matrices
 
 matplotlib.use("agg")
 
 GREY = np.full((4, 4, 3), 55, dtype=np.uint8)
-
-
-def test_fog_lifts_where_the_weights_are_largest():
-    weights = torch.zeros(4, 4)
-    weights[1, 2], weights[3, 0] = 0.5, 0.25
-    clear = fog(GREY, weights)
-    assert clear.dtype == np.uint8 and clear[0, 0].tolist() == [255] * 3
-    assert clear[1, 2].tolist() == [55] * 3 and clear[3, 0].tolist() == [155] * 3
 
 
 def test_a_frame_is_around_its_place_and_the_picture_stays_as_it_was():

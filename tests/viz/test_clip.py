@@ -7,7 +7,7 @@ import torch
 from matplotlib.colors import to_hex
 
 from minidiffusion.viz.base import BLUE, VERMILION
-from minidiffusion.viz.clip import found, similarity
+from minidiffusion.viz.clip import retrieved, similarity_matrices
 
 matplotlib.use("agg")
 
@@ -16,7 +16,7 @@ COSINES = torch.tensor([[0.9, 0.1], [0.3, 0.2]])  # picture 0 finds its sentence
 
 
 def test_sentences_are_rows_and_the_winner_of_each_picture_is_framed():
-    figure = similarity({"before": COSINES, "after": torch.eye(2)}, [WHITE, BLACK], ["a house", "a cat"])
+    figure = similarity_matrices({"before": COSINES, "after": torch.eye(2)}, [WHITE, BLACK], ["a house", "a cat"])
     first, second, before, third, fourth, after = figure.axes
     assert [ax.images[0].get_array().mean() for ax in (first, second, third, fourth)] == [255, 0, 255, 0]
     np.testing.assert_allclose(before.images[0].get_array(), COSINES.T)
@@ -28,7 +28,7 @@ def test_sentences_are_rows_and_the_winner_of_each_picture_is_framed():
 
 
 def test_a_picture_stands_above_its_column():
-    figure = similarity({"before": COSINES, "after": COSINES}, [WHITE, BLACK], ["a house", "a cat"])
+    figure = similarity_matrices({"before": COSINES, "after": COSINES}, [WHITE, BLACK], ["a house", "a cat"])
     figure.canvas.draw()
     first, second, before, *_ = [ax.get_position() for ax in figure.axes]
     width = before.width / 2
@@ -38,7 +38,9 @@ def test_a_picture_stands_above_its_column():
 
 
 def test_what_was_found_stands_beside_its_query():
-    figure = found({"a red house by the sea at night": [(WHITE, "0.93"), (BLACK, "0.80")], "a cat": [(BLACK, "0.70")]})
+    figure = retrieved(
+        {"a red house by the sea at night": [(WHITE, "0.93"), (BLACK, "0.80")], "a cat": [(BLACK, "0.70")]}
+    )
     words, first, second, others, only, empty = figure.axes
     assert words.texts[0].get_text().replace("\n", " ") == "a red house by the sea at night"
     assert others.texts[0].get_text() == "a cat"

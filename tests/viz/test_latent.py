@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from minidiffusion.viz.base import VERMILION
-from minidiffusion.viz.latent import codebooks, codes, latent_walk
+from minidiffusion.viz.latent import codebooks, codes, interpolations
 
 matplotlib.use("agg")
 
@@ -40,7 +40,7 @@ def test_a_walk_shows_every_picture_and_both_histograms():
     z = torch.randn(50_000, generator=torch.Generator().manual_seed(0))
     rows = {"straight": [picture - 1, picture, picture + 1], "arc": [picture] * 3}
     norms = {"straight": torch.tensor([1.0, 0.7, 1.0])}
-    *pictures, left, right = latent_walk(w, rows, norms, 2 * z, z).axes
+    *pictures, left, right = interpolations(w, rows, norms, 2 * z, z).axes
     assert [ax.images[0].get_array().mean() for ax in pictures] == [0, 128, 255, 128, 128, 128]
     assert [ax.get_title() for ax in pictures[:3]] == ["w = 0.00", "w = 0.50", "w = 1.00"]
     assert [pictures[i].get_ylabel() for i in (0, 3)] == ["straight", "arc"]
@@ -58,5 +58,5 @@ def test_no_figure_stays_open():
     points = torch.zeros(2, 2)
     codes({"a": points}, torch.tensor([1, 2]))
     codebooks(points, {"a": points})
-    latent_walk(torch.tensor([0.0, 1.0]), {"a": [torch.zeros(3, 2, 2)] * 2}, {"a": torch.ones(2)}, points, points)
+    interpolations(torch.tensor([0.0, 1.0]), {"a": [torch.zeros(3, 2, 2)] * 2}, {"a": torch.ones(2)}, points, points)
     assert plt.get_fignums() == []

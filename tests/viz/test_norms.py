@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from minidiffusion.viz.base import VERMILION
-from minidiffusion.viz.norms import OWN, STRANGE, cancellation, reach, territories
+from minidiffusion.viz.norms import OTHER, OWN, cancellation, channel_access, element_access
 
 matplotlib.use("agg")
 
@@ -49,10 +49,10 @@ def test_the_grey_lines_have_the_slopes_that_they_name(line, slope):
     assert f"slope {slope}" in [text.get_text() for text in ax.texts]
 
 
-def test_territories_gives_each_program_its_own_shade_and_leaves_the_rest_white():
+def test_element_access_gives_each_program_its_own_shade_and_leaves_the_rest_white():
     shape = (1, 4, 2, 3)
     accesses = [touching(0, shape, [0, 1], range(6)), touching(1, shape, [2], range(3)), touching(0, shape, [3], [5])]
-    ax = territories({"loads": accesses}, groups=2).axes[0]
+    ax = element_access({"loads": accesses}, groups=2).axes[0]
     shades = ax.images[0].get_array()
     assert shades.shape == (4, 6, 3) and ax.get_title() == "loads\n2 programs"
     assert (shades[:2] == shades[3, 5]).all() and not (shades[2, 0] == shades[0, 0]).all()
@@ -60,12 +60,12 @@ def test_territories_gives_each_program_its_own_shade_and_leaves_the_rest_white(
     assert [line.get_ydata()[0] for line in ax.lines] == [2]  # between channels 1 and 2
 
 
-def test_reach_tells_its_own_channels_from_those_of_another_group():
+def test_channel_access_tells_its_own_channels_from_those_of_another_group():
     shape = (1, 6, 2, 2)
     careless = [touching(0, shape, range(4), range(4)), touching(1, shape, range(2, 6), [0])]
-    ax = reach({"loads": careless}, groups=2).axes[0]
+    ax = channel_access({"loads": careless}, groups=2).axes[0]
     touched = np.asarray(ax.collections[0].get_array()).reshape(2, 6)
-    assert touched.tolist() == [[OWN, OWN, OWN, STRANGE, 0, 0], [0, 0, STRANGE, OWN, OWN, OWN]]
+    assert touched.tolist() == [[OWN, OWN, OWN, OTHER, 0, 0], [0, 0, OTHER, OWN, OWN, OWN]]
     assert [line.get_xdata()[0] for line in ax.lines] == [3]
     bottom, top = ax.get_ylim()
     assert bottom > top  # program 0 above
@@ -73,8 +73,8 @@ def test_reach_tells_its_own_channels_from_those_of_another_group():
 
 def test_no_figure_stays_open():
     accesses = [touching(0, (1, 2, 1, 1), [0], [0])]
-    territories({"a": accesses}, groups=2)
-    reach({"a": accesses}, groups=2)
+    element_access({"a": accesses}, groups=2)
+    channel_access({"a": accesses}, groups=2)
     grey = torch.zeros(3, 2, 2)
     cancellation([1.0, 10.0], {"a": [1e-7, 1e-6]}, {"a": {1.0: grey}})
     assert plt.get_fignums() == []

@@ -1,4 +1,4 @@
-r"""Figures of samplers: ways where they went, errors where they fell."""
+r"""Figures of samplers: trajectories where they went, errors where they fell."""
 
 import matplotlib
 import matplotlib.pyplot as plt
@@ -15,11 +15,11 @@ TIMES = torch.tensor([0, 500, 1000])
 
 
 def narrowing(x, t):
-    """A hill at 1 that is narrow at t = 0."""
+    """A density at 1 that is narrow at t = 0."""
     return torch.distributions.Normal(1.0, 0.2 + t / 1000).log_prob(x[:, 0])
 
 
-def way(*places):
+def trajectory(*places):
     return torch.tensor([1000, 500, 0]), torch.tensor(places, dtype=torch.float64).T
 
 
@@ -27,8 +27,8 @@ def lines(ax):
     return [line.get_ydata().tolist() for line in ax.lines]
 
 
-def test_ways_show_the_first_points_and_the_histogram_of_all():
-    figure = viz.ways(TIMES, narrowing, {"one": way([0, 1, 1.96], [-2, -1, 0.02], [1, 1, 1])}, shown=2)
+def test_trajectories_show_the_first_points_and_the_histogram_of_all():
+    figure = viz.trajectories(TIMES, narrowing, {"one": trajectory([0, 1, 1.96], [-2, -1, 0.02], [1, 1, 1])}, shown=2)
     ax, side = figure.axes
     assert lines(ax) == [[0, 1, 1.96], [-2, -1, 0.02]] and ax.lines[0].get_xdata().tolist() == [1000, 500, 0]
     assert ax.get_xlim() == (1000, 0) and ax.get_title() == "one"  # noise left, data right
@@ -39,8 +39,8 @@ def test_ways_show_the_first_points_and_the_histogram_of_all():
     assert density.max() == pytest.approx(1 / (0.2 * (2 * np.pi) ** 0.5), rel=0.01)  # that of t = 0
 
 
-def test_the_density_behind_the_ways_belongs_to_its_time():
-    figure = viz.ways(TIMES, narrowing, {"one": way([0, 1, 2])})
+def test_the_density_behind_the_trajectories_belongs_to_its_time():
+    figure = viz.trajectories(TIMES, narrowing, {"one": trajectory([0, 1, 2])})
     band = figure.axes[0].collections[0].get_paths()[4]  # from 1/2 to 5/8 of the maximum
     for t in (0, 500):
         edge = band.vertices[np.isclose(band.vertices[:, 0], t), 1]
@@ -48,10 +48,14 @@ def test_the_density_behind_the_ways_belongs_to_its_time():
         assert (edge.min(), edge.max()) == pytest.approx((1 - half_width, 1 + half_width), abs=0.02)
 
 
-def test_orders_show_every_way_and_every_error():
-    exact, wild, steps = way([0, 1, 2], [1, 1, 1]), way([0, 5, 2], [1, -5, 1]), {"heun": way([0, 1, 1], [1, 1, 0])}
+def test_convergence_shows_every_trajectory_and_every_error():
+    exact, wild, steps = (
+        trajectory([0, 1, 2], [1, 1, 1]),
+        trajectory([0, 5, 2], [1, -5, 1]),
+        {"heun": trajectory([0, 1, 1], [1, 1, 0])},
+    )
     errors = {"ddim: slope 1.00": ([10, 100], [1e-1, 1e-2]), "my own": ([10, 100], [1.0, 0.1])}
-    left, right = viz.orders(TIMES, narrowing, exact, {"ddpm": wild}, steps, errors, {"ddim": 1}).axes
+    left, right = viz.convergence(TIMES, narrowing, exact, {"ddpm": wild}, steps, errors, {"ddim": 1}).axes
     assert lines(left)[:2] == [[0, 5, 2], [1, -5, 1]]
     assert lines(left)[3:] == [[0, 1, 2], [1, 1, 1], [0, 1, 1], [1, 1, 0]]
     named = {text.get_text() for text in left.get_legend().get_texts()}
@@ -73,5 +77,5 @@ def test_the_grey_line_has_the_slope_that_it_names():
 
 
 def test_no_figure_stays_open():
-    viz.ways(TIMES, narrowing, {"one": way([0, 1, 2])})
+    viz.trajectories(TIMES, narrowing, {"one": trajectory([0, 1, 2])})
     assert plt.get_fignums() == []

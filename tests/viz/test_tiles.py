@@ -141,7 +141,7 @@ def test_an_animation_has_all_frames():
 
 
 def test_visits_number_the_tiles_and_tell_those_that_need_a_mask():
-    whole, causal = tiles.visits({"all": film(), "causal": film(causal=True)}).axes
+    whole, causal = tiles.tile_order({"all": film(), "causal": film(causal=True)}).axes
     assert [text.get_text() for text in whole.texts] == ["1", "2", "3", "4", "5", "6"]
     assert [box[:2] for box in boxes(whole, ORANGE)] == [(6, 0), (6, 3)]  # ragged
     assert [box[:2] for box in boxes(causal, ORANGE)] == [(0, 0), (3, 3)]  # the diagonal
@@ -150,7 +150,7 @@ def test_visits_number_the_tiles_and_tell_those_that_need_a_mask():
 
 
 def test_bars_are_as_long_as_the_costs_and_unknown_ones_are_left_out():
-    left, right = tiles.bars({"a": Cost(2000, None, 5000), "b": Cost(1000, 3000, 4000)}).axes
+    left, right = tiles.memory_costs({"a": Cost(2000, None, 5000), "b": Cost(1000, 3000, 4000)}).axes
     asked, least = ([bar.get_width() for bar in group] for group in left.containers)
     assert np.isnan(asked[0]) and asked[1] == 3 and least == [2, 1]
     assert [bar.get_width() for bar in right.patches] == [5, 4]
@@ -162,6 +162,6 @@ def test_bars_are_as_long_as_the_costs_and_unknown_ones_are_left_out():
 def test_no_figure_stays_open():
     tiles.film(film(), [0], [0])
     tiles.animation(film())
-    tiles.visits({"all": film()})
-    tiles.bars({"a": Cost(1, 1, 1)})
+    tiles.tile_order({"all": film()})
+    tiles.memory_costs({"a": Cost(1, 1, 1)})
     assert plt.get_fignums() == []

@@ -1,4 +1,4 @@
-"""The drawings of tokens: every number at its place, on one scale, and nothing shown before it is written."""
+"""The drawings of tokens: every number at its place, on one scale, and nothing shown before it is sampled."""
 
 import matplotlib
 import matplotlib.pyplot as plt
@@ -7,7 +7,7 @@ import pytest
 import torch
 from matplotlib.patches import Rectangle
 
-from minidiffusion.viz.tokens import place_maps, writing
+from minidiffusion.viz.tokens import token_by_token, token_maps
 
 matplotlib.use("agg")
 
@@ -21,7 +21,7 @@ def drawn(row):
 
 
 def test_each_map_stands_below_its_picture():
-    figure = place_maps(list(PICTURES), MAPS, "bits")
+    figure = token_maps(list(PICTURES), MAPS, "bits")
     axes = figure.axes[:9]
     np.testing.assert_array_equal(drawn(axes[:3])[2], ((PICTURES[2] + 1) * 127.5).round().byte().permute(1, 2, 0))
     for row, values in zip((axes[3:6], axes[6:9]), MAPS.values(), strict=True):
@@ -31,12 +31,12 @@ def test_each_map_stands_below_its_picture():
 
 @pytest.mark.parametrize(("shift", "limits"), [(0, (0, 11)), (-5, (-6, 6))])
 def test_all_maps_have_one_scale_and_0_is_its_middle_if_there_are_negative_values(shift, limits):
-    figure = place_maps(list(PICTURES), {"a": MAPS["a"] + shift, "b": MAPS["b"]}, "bits")
+    figure = token_maps(list(PICTURES), {"a": MAPS["a"] + shift, "b": MAPS["b"]}, "bits")
     assert {ax.images[0].get_clim() for ax in figure.axes[3:9]} == {limits}
 
 
 def test_a_frame_shows_nothing_before_it_is_written():
-    frames = writing(list(PICTURES), BITS).axes[:3]
+    frames = token_by_token(list(PICTURES), BITS).axes[:3]
     for ax, written in zip(frames, (8 / 3, 16 / 3, 8), strict=True):
         [cover] = [patch for patch in ax.patches if isinstance(patch, Rectangle)]
         assert (cover.get_y(), cover.get_y() + cover.get_height()) == pytest.approx((written - 0.5, 7.5))
@@ -44,7 +44,7 @@ def test_a_frame_shows_nothing_before_it_is_written():
 
 
 def test_bars_and_map_have_the_surprise_of_every_token():
-    _, _, _, bars, heat, *_ = writing(list(PICTURES), BITS).axes
+    _, _, _, bars, heat, *_ = token_by_token(list(PICTURES), BITS).axes
     boxes = [patch for patch in bars.patches if isinstance(patch, Rectangle)]
     assert [box.get_height() for box in boxes] == BITS.tolist()
     assert [box.get_x() + box.get_width() / 2 for box in boxes] == pytest.approx([0.5, 1.5, 2.5, 3.5, 4.5, 5.5])
@@ -54,13 +54,13 @@ def test_bars_and_map_have_the_surprise_of_every_token():
 
 
 def test_the_right_hand_scale_says_the_probability():
-    *_, bars, _, _ = writing(list(PICTURES), BITS).axes
+    *_, bars, _, _ = token_by_token(list(PICTURES), BITS).axes
     [odds] = bars.child_axes
     assert [label.get_text() for label in odds.get_yticklabels()] == ["1", "1/4", "1/16"]
     assert list(odds.get_yticks()) == [0, 2, 4]
 
 
 def test_no_figure_stays_open():
-    place_maps(list(PICTURES), MAPS, "bits")
-    writing(list(PICTURES), BITS)
+    token_maps(list(PICTURES), MAPS, "bits")
+    token_by_token(list(PICTURES), BITS)
     assert plt.get_fignums() == []

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from minidiffusion import viz
+from minidiffusion.actions.vary import vary
 from minidiffusion.diffusion.guidance import classifier_free
 
 matplotlib.use("agg")
@@ -48,17 +49,19 @@ def test_a_comparison_shows_both_pictures_and_the_difference_on_a_fixed_scale():
     assert "mean 0.333" in heat.get_title()
 
 
-def test_the_path_of_a_prompt_shows_tokens_states_and_guesses():
-    figure = viz.prompt_path([("red", 7), ("house", 12)], [plain(1), plain(2)], [plain(3), plain(4)], ["first", "last"])
+def test_denoising_steps_show_tokens_states_and_guesses():
+    figure = viz.denoising_steps(
+        [("red", 7), ("house", 12)], [plain(1), plain(2)], [plain(3), plain(4)], ["first", "last"]
+    )
     top, *pictures = figure.axes
     assert [text.get_text() for text in top.texts] == ["red", "7", "house", "12"]
     assert [int(ax.images[0].get_array()[0, 0, 0]) for ax in pictures] == [1, 2, 3, 4]
     assert [ax.get_title() for ax in pictures] == ["first", "last", "", ""]
 
 
-def test_destruction_shows_the_pictures_and_both_curves_of_every_schedule():
+def test_the_forward_process_shows_the_pictures_and_both_curves_of_every_schedule():
     falling = torch.linspace(1, 0, 11)
-    figure = viz.destruction([plain(1), plain(2)], [0, 10], {"a": falling, "b": falling**2}, {"a": 1e6 * falling})
+    figure = viz.forward_process([plain(1), plain(2)], [0, 10], {"a": falling, "b": falling**2}, {"a": 1e6 * falling})
     first, second, left, right = figure.axes
     assert [ax.get_title() for ax in (first, second)] == ["t = 0", "t = 10"]
     assert [line.get_label() for line in left.lines] == ["a", "b"] and right.get_yscale() == "log"
@@ -74,18 +77,18 @@ def test_lines_and_clouds_are_where_they_belong():
     assert [(ax.lines[0].get_xdata()[0], ax.lines[0].get_ydata()[0]) for ax in figure.axes] == [(1, 2), (3, 4)]
 
 
-def test_hills_are_filled_and_share_one_legend():
+def test_densities_are_filled_and_share_one_legend():
     x = torch.linspace(0, 1, 5)
-    figure = viz.hills(x, [{"low": x, "high": 2 * x}, {"low": 3 * x}], ["left", "right"])
+    figure = viz.densities(x, [{"low": x, "high": 2 * x}, {"low": 3 * x}], ["left", "right"])
     left, right = figure.axes
     assert [line.get_label() for line in left.lines] == ["low", "high"] and len(left.collections) == 2
     assert right.lines[0].get_ydata()[-1] == 3 and right.get_title() == "right"
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["low", "high"]
 
 
-def test_a_budget_has_bars_for_the_first_and_lines_for_the_others():
+def test_bits_per_step_has_bars_for_the_first_and_lines_for_the_others():
     cost = torch.tensor([1.0, 0.1, 0.01])
-    figure = viz.budget({"a": cost, "b": 2 * cost}, {"w": cost, "u": cost})
+    figure = viz.bits_per_step({"a": cost, "b": 2 * cost}, {"w": cost, "u": cost})
     left, right = figure.axes
     assert [bar.get_height() for bar in left.patches] == pytest.approx(cost.tolist())
     assert left.lines[0].get_ydata().tolist() == (2 * cost).tolist()
@@ -110,9 +113,9 @@ def test_panels_stand_side_by_side():
     assert (right.get_xlabel(), right.get_yscale(), len(right.lines)) == ("step", "log", 2)
 
 
-def test_arrows_point_along_the_field():
+def test_vector_fields_point_along_the_field():
     points = torch.tensor([[-1.0, 0.0], [1.0, 0.0]])
-    figure = viz.arrows(points, [-points, points], [lambda x: -x.square().sum(1)] * 2, ["in", "out"])
+    figure = viz.vector_fields(points, [-points, points], [lambda x: -x.square().sum(1)] * 2, ["in", "out"])
     u = [[float(x) for x in ax.collections[0].U] for ax in figure.axes]
     assert u == [[1, -1], [-1, 1]]
     assert figure.axes[0].images[0].get_array().argmax() // 120 in (59, 60)  # the density is highest in the middle
@@ -132,3 +135,13 @@ def test_the_source_that_is_shown_is_the_one_that_runs(monkeypatch):
     first, _, text = seen[0].partition("\n")
     assert first.startswith("`minidiffusion/diffusion/guidance.py`, line ")
     assert "def classifier_free(" in text and "return guided" in text and text.endswith("\n```")
+
+
+def test_of_an_action_the_function_is_shown(monkeypatch):
+    display = pytest.importorskip("IPython.display")
+    seen = []
+    monkeypatch.setattr(display, "display", lambda thing: seen.append(thing.data))
+    viz.show_source(vary)
+    first, _, text = seen[0].partition("\n")
+    assert first.startswith("`minidiffusion/actions/vary.py`, line ")
+    assert "@action(" in text and "def vary(" in text and "return model.generate(" in text

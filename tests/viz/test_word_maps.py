@@ -1,4 +1,4 @@
-r"""Fog over a picture: gone where the word was looked at most, elsewhere as deep as the weights say."""
+r"""A picture faded by attention: as it is where the weight is largest, white where it is 0."""
 
 import matplotlib
 import matplotlib.pyplot as plt
@@ -16,16 +16,16 @@ def image():
     return PIL.Image.fromarray(np.random.default_rng(0).integers(0, 200, (8, 12, 3), dtype=np.uint8))
 
 
-def test_the_fog_is_as_thin_as_the_weights_are_large(image):
+def test_a_place_is_as_faded_as_its_weight_is_small(image):
     map_ = np.array([[0.2, 0.0, 0.1], [0.05, 0.0, 0.0]], dtype=np.float32)
     axes = word_maps(image, [("red", map_)]).axes
-    picture, fogged = (np.asarray(ax.images[0].get_array(), dtype=float) for ax in axes[:2])
+    picture, faded = (np.asarray(ax.images[0].get_array(), dtype=float) for ax in axes[:2])
     np.testing.assert_array_equal(picture, np.asarray(image))
     for row in range(8):
         for column in range(12):
             clear = map_[row // 4, column // 4] / 0.2
             expected = clear * picture[row, column] + (1 - clear) * 255
-            np.testing.assert_allclose(fogged[row, column], expected, atol=0.51)  # rounded to whole greys
+            np.testing.assert_allclose(faded[row, column], expected, atol=0.51)  # rounded to whole greys
     assert axes[1].get_title() == "red 0.200"
 
 
