@@ -34,8 +34,8 @@ class Option:
     """
 
     help: str
-    low: float | None = None
-    high: float | None = None
+    low: int | float | None = None
+    high: int | float | None = None
     positional: bool = False
     read: Callable[[str], Any] | None = None
     pack: Callable[[Any], Any] | None = None
@@ -85,6 +85,10 @@ class Action:
         return inspect.getdoc(self.draw) or ""
 
     @property
+    def of_one_picture(self) -> bool:
+        return self.pictures == (1, 1)
+
+    @property
     def parameters(self) -> dict[str, Parameter]:
         r"""Its options by name, from the keyword-only parameters of the function."""
         hints = get_type_hints(self.draw, include_extras=True)
@@ -107,6 +111,21 @@ class Action:
             elif each.default is inspect.Parameter.empty:
                 raise UserError(f"{self.name} needs the option {name}.")
 
+    def read(
+        self, pictures: Picture | Sequence[Picture], prompt: str | Prompt | None = None
+    ) -> tuple[list[Picture], Prompt]:
+        r"""What it is applied to, and the prompt: by default that of the picture, if it is one alone.
+
+        Raises UserError for another number of pictures, and for a prompt that is not valid here (`read_prompt`).
+        """
+        sources = [pictures] if isinstance(pictures, Picture) else list(pictures)
+        low, high = self.pictures
+        if not low <= len(sources) <= high:
+            wanted = f"{low} to {high}" if low < high else f"{low}"
+            raise UserError(f"{self.name} is applied to {wanted} pictures, got {len(sources)}.")
+        prompt = "" if prompt is None and not self.of_one_picture else prompt
+        return sources, read_prompt(prompt, sources[0] if low > 0 else None)
+
     def __call__(
         self,
         model: Any,
@@ -120,18 +139,11 @@ class Action:
 
         Raises UserError for options out of range, another number of pictures, and as the function itself does.
         """
-        sources = [pictures] if isinstance(pictures, Picture) else list(pictures)
-        low, high = self.pictures
-        if not low <= len(sources) <= high:
-            wanted = f"{low} to {high}" if low < high else f"{low}"
-            raise UserError(f"{self.name} is applied to {wanted} pictures, got {len(sources)}.")
+        sources, prompt = self.read(pictures, prompt)
         self.check(options)
         parameters = self.parameters
         options = {name: each.default for name, each in parameters.items()} | options
-        one = low == high == 1
-        prompt = "" if prompt is None and not one else prompt
-        prompt = read_prompt(prompt, sources[0] if low > 0 else None)
-        applied_to = sources[0] if one else sources
+        applied_to = sources[0] if self.of_one_picture else sources
         x = self.draw(model, applied_to, prompt, seeds, settings, **options)
         packed = {
             name: pack(value) if (pack := parameters[name].option.pack) and value is not None else value

@@ -9,6 +9,7 @@ from torch import Tensor
 from minidiffusion.images.record import Picture
 from minidiffusion.pipelines.settings import SamplingSettings
 from minidiffusion.pipelines.text_to_image import TextToImage
+from minidiffusion.prompt.describe import picture_conditions
 from minidiffusion.prompt.flags import Prompt
 
 from .action import MANY, Option, action
@@ -27,4 +28,5 @@ def imagine(
     size: Annotated[tuple[int, int] | None, SIZE] = None,
 ) -> Float[Tensor, "b 3 H W"]:
     r"""Pictures of the prompt. pictures: the opened images of the prompt, and then that of --sref."""
-    return model.generate(prompt, seeds, settings, size=size, pictures=pictures)
+    extra = picture_conditions(model, prompt, pictures)
+    return model.generate(prompt, seeds, settings, size=size, extra=extra)

@@ -1,10 +1,8 @@
 r"""All actions by name, and `again`, which repeats what a record says."""
 
-import pkgutil
 from collections.abc import Sequence
 from functools import cache
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import PIL.Image
@@ -13,15 +11,8 @@ from minidiffusion.errors import UserError
 from minidiffusion.images.record import Picture, Record, pixel_hash
 from minidiffusion.pipelines.settings import SamplingSettings
 
+from . import names
 from .action import Action
-
-NO_ACTIONS = {"action", "registry"}
-"""The files of this folder that hold no action."""
-
-
-def names() -> list[str]:
-    r"""Every file of this folder is an action and bears its name."""
-    return [each.name for each in pkgutil.iter_modules([str(Path(__file__).parent)]) if each.name not in NO_ACTIONS]
 
 
 @cache

@@ -26,7 +26,7 @@ from minidiffusion.clip.tokenizer import Tokenizer
 from minidiffusion.errors import UserError
 from minidiffusion.images.record import Picture, Record
 from minidiffusion.picturebook.captions import vocabulary
-from minidiffusion.prompt.conditions import conditions
+from minidiffusion.prompt.conditions import weighted_texts
 from minidiffusion.prompt.parser import parse
 
 from .settings import SamplingSettings
@@ -44,7 +44,7 @@ def cross_attention_maps(model: TextToImage, picture: Picture) -> list[tuple[str
     if record is None or record.action != "imagine":
         raise UserError("Attention maps exist for a picture that imagine made, and for no other.")
     prompt = parse(record.prompt)
-    texts = [text for text, _ in conditions(prompt, record.seed)]
+    texts = [text for text, _ in weighted_texts(prompt, record.seed)]
     if len(prompt.parts) != 1 or len(texts) != 1 or prompt.images or prompt.sref:
         raise UserError("Attention maps exist for one text alone: no ::, --stylize, --weird, no pictures.")
     if record.weights != model.weights_hash:

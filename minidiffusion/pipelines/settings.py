@@ -44,10 +44,8 @@ def check_guidance(guidance: float) -> None:
         raise UserError(f"guidance must be between 0 and {MAX_GUIDANCE:.0f}, got {guidance}.")
 
 
-def check_seeds(seeds: Sequence[int], prompts: int | None = None) -> None:
-    r"""Raises UserError for no seed, a seed out of range, and if there are not as many `prompts`."""
-    if not seeds or prompts not in (None, len(seeds)):
-        raise UserError(f"Each picture needs a prompt and a seed, got {prompts} prompts and {len(seeds)} seeds.")
+def check_seeds(seeds: Sequence[int]) -> None:
+    r"""Raises UserError for a seed out of range."""
     for seed in seeds:
         if not 0 <= seed <= MAX_SEED:
             raise UserError(f"seed must be between 0 and {MAX_SEED}, got {seed}.")

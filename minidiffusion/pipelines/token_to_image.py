@@ -34,14 +34,14 @@ from minidiffusion.images.record import Picture, with_records
 from minidiffusion.pretrained.weights import check_fit, files_hash, find_weights
 from minidiffusion.prompt.conditions import forget
 from minidiffusion.prompt.flags import Prompt, given
-from minidiffusion.prompt.parser import record_text
+from minidiffusion.prompt.format import record_text
+from minidiffusion.prompt.parser import parse_each
 from minidiffusion.tokens.codebook import PictureTokenizer, PictureTokenizerConfig
 from minidiffusion.tokens.sampling import Token
 from minidiffusion.tokens.sampling import write as write_tokens
 from minidiffusion.tokens.seq2seq import Seq2Seq, Seq2SeqConfig
 
-from .settings import SamplingSettings
-from .text_to_image import as_prompts
+from .settings import SamplingSettings, check_guidance, check_seeds
 
 MOST_DRAFTS = 64
 FLAGS = ("chaos", "no", "seed", "repeat")
@@ -187,7 +187,8 @@ class TokenPipeline:
         prompts: one for all seeds, or one for each, in the prompt language or parsed. known: tokens of the first rows
         (`first_rows`). Raises UserError for settings outside their range, and as `words_of` does.
         """
-        prompts = as_prompts(prompts, seeds)
+        check_seeds(seeds)
+        prompts = parse_each(prompts, len(seeds))
         codes = self.transformer.config.codes
         if settings.top_k is not None and settings.top_k > codes:
             raise UserError(f"top_k must be between 1 and {codes}, got {settings.top_k}.")
@@ -220,7 +221,7 @@ class TokenPipeline:
 
         Arguments as of `sample`.
         """
-        prompts, n = as_prompts(prompts, seeds), settings.drafts
+        prompts, n = parse_each(prompts, len(seeds)), settings.drafts
         *_, last = self.sample(prompts, seeds, settings, known)
         x = self.decode(last.ids)
         if n == 1:

@@ -2,7 +2,8 @@ r"""The prompt language, Midjourney's in miniature (article 1.2). A prompt is pa
 
     lexer        signs and text
     flags        what flags there are, and the value `Prompt`
-    parser       text -> Prompt -> text, choices, repetitions
+    parser       text -> Prompt, choices, repetitions
+    format       Prompt -> text
     conditions   Prompt -> the weighted texts that guide each picture
     describe     the way back, with CLIP: picture -> text
     vocabulary   words that the model has never read

@@ -14,10 +14,12 @@ What Midjourney's do inside is not known; these do what users see of theirs, and
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from random import Random
 
 import numpy as np
 
+from minidiffusion.errors import UserError
 from minidiffusion.picturebook.captions import LEXICON, caption
 from minidiffusion.picturebook.scene import random_scene
 
@@ -31,14 +33,48 @@ WORD = re.compile(r"[一-鿿]|[^\s一-鿿]+")
 
 
 Weighted = tuple[str, float]
-"""Words, and how much they count."""
+"""A text, and how much it counts."""
 
 
-def conditions(prompt: Prompt, seed: int, extra: Sequence[Weighted] = ()) -> list[Weighted]:
+@dataclass(frozen=True)
+class Conditions:
+    r"""All that a sampler needs of the prompts of a batch of pictures."""
+
+    texts: tuple[tuple[str, ...], ...]
+    """For each picture, the texts that guide it; equally many for all."""
+    weights: tuple[float, ...]
+    """Of the texts, the same for all pictures."""
+    negative: tuple[str, ...]
+    """For each picture, the text that guidance leads away from."""
+    ar: tuple[int, int]
+    """As this and the following flags of `Prompt` say."""
+    tile: bool
+    quality: int
+    stop: int
+
+
+def conditions(prompts: Sequence[Prompt], seeds: Sequence[int], extra: Sequence[Weighted] = ()) -> Conditions:
+    r"""The conditions of a batch, one prompt and one seed a picture.
+
+    extra: more weighted texts for all, such as what other pictures show (`describe.picture_conditions`). Raises
+    UserError for prompts that differ in more than words.
+    """
+    each = [weighted_texts(prompt, seed, extra) for prompt, seed in zip(prompts, seeds, strict=True)]
+    shared = [
+        (tuple(weight for _, weight in texts), prompt.ar, prompt.tile, prompt.quality, prompt.stop)
+        for texts, prompt in zip(each, prompts, strict=True)
+    ]
+    if any(other != shared[0] for other in shared):
+        raise UserError("The prompts of one batch must have the same weights and flags.")
+    texts = tuple(tuple(text for text, _ in texts) for texts in each)
+    weights, *flags = shared[0]
+    return Conditions(texts, weights, tuple(", ".join(prompt.no) for prompt in prompts), *flags)
+
+
+def weighted_texts(prompt: Prompt, seed: int, extra: Sequence[Weighted] = ()) -> list[Weighted]:
     r"""The weighted texts for the picture of this seed; for all seeds equally many, with equal weights.
 
-    extra: more of them, such as what the images of the prompt show (`describe.picture_conditions`). Without any, it is
-    the empty text.
+    Without any, it is the empty text.
     """
     parts = [(forget(part.text, prompt.chaos, seed), part.weight) for part in prompt.parts]
     if prompt.stylize > PLAIN and not prompt.raw and not any(names_style(part.text) for part in prompt.parts):

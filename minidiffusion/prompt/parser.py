@@ -1,4 +1,4 @@
-r"""The language of prompts, Midjourney's in miniature (article 1.2): from what somebody types to a value, and back.
+r"""The parser of the prompt language, Midjourney's in miniature (article 1.2): from text to the value `Prompt`.
 
     prompt = image* words ("::" weight? words)* flag*
     image  = a word ending in .png .jpg .jpeg .webp .gif or .bmp; "in quotes.png" if its name has spaces
@@ -12,8 +12,6 @@ r"""The language of prompts, Midjourney's in miniature (article 1.2): from what 
 (Part(text='a red house by the sea', weight=2.0), Part(text='fog', weight=-0.5))
 >>> prompt.ar, prompt.no, prompt.chaos, prompt.stylize
 ((3, 2), ('red', 'rain'), 30, 100)
->>> format(prompt)
-'a red house by the sea::2 fog::-0.5 --ar 3:2 --chaos 30 --no red, rain'
 >>> parse('"my cat.png" a house').images
 ('my cat.png',)
 >>> expand(r"a {red, {dark, light} blue} house")
@@ -22,18 +20,22 @@ r"""The language of prompts, Midjourney's in miniature (article 1.2): from what 
 A flag begins after a space, after Chinese, or at the start: "sci-fi", "well--known" and "-5" are words. Phones, which
 make one long dash of two short ones, and Chinese keyboards are understood.
 
->>> format(parse("海边的红色房子：：2 雾——ar 3：2 —no 红色、雨"))
-'海边的红色房子::2 雾 --ar 3:2 --no 红色, 雨'
+>>> prompt = parse("海边的红色房子：：2 雾——ar 3：2 —no 红色、雨")
+>>> prompt.parts[0], prompt.ar, prompt.no
+(Part(text='海边的红色房子', weight=2.0), (3, 2), ('红色', '雨'))
 
 No file is opened here and PyTorch is not imported, so a mistake is found before anything heavy begins.
 """
 
 import re
 import reprlib
+from collections.abc import Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 
-from .flags import FLAGS, MOST_JOBS, TEXT, WEIGHT, Part, Prompt, given, read, read_path, write_path
+from minidiffusion.errors import UserError
+
+from .flags import FLAGS, MOST_JOBS, TEXT, WEIGHT, Part, Prompt, read, read_path
 from .lexer import IMAGE, PromptError, cut, escape, signs
 
 
@@ -68,17 +70,6 @@ def parse(text: str) -> Prompt:
         words = read("A part of the prompt", words, TEXT)
         parts.append(Part(words, read(f"The weight of {reprlib.repr(words)}", weight, WEIGHT)))
     return Prompt(tuple(parts), tuple(images), **flags)
-
-
-def format(prompt: Prompt) -> str:
-    r"""The text of which `parse` makes this prompt again, as long as it is not longer than `parse` reads.
-
-    It has what differs from the defaults, each flag by its first name, and a backslash before what is no sign.
-    """
-    words = [write_path(path) for path in prompt.images]
-    words += [f"{escape(p.text)}::{'' if p.weight == 1 else WEIGHT.write(p.weight)}" for p in prompt.parts]
-    flags = [f"--{name} {kind.write(value)}".strip() for name, kind, value in given(prompt)]
-    return " ".join([" ".join(words).removesuffix("::"), *flags]).strip()
 
 
 def expand(text: str) -> list[str]:
@@ -135,6 +126,10 @@ def plain(text: str) -> Prompt:
     return parse(escape(text))
 
 
-def record_text(prompt: Prompt) -> str:
-    r"""The prompt as a record has it: each picture has its own seed, and --repeat made a prompt of each repetition."""
-    return format(replace(prompt, seed=None, repeat=1))
+def parse_each(prompts: str | Prompt | Sequence[str | Prompt], n: int) -> list[Prompt]:
+    r"""The parsed prompts of n pictures: one for all, or one for each. Raises UserError for another number of them."""
+    if isinstance(prompts, str | Prompt):
+        prompts = [parse(prompts) if isinstance(prompts, str) else prompts] * max(n, 1)
+    if not n or len(prompts) != n:
+        raise UserError(f"Each picture needs a prompt and a seed, got {len(prompts)} prompts and {n} seeds.")
+    return [parse(prompt) if isinstance(prompt, str) else prompt for prompt in prompts]

@@ -99,7 +99,8 @@ def test_guidance_0_is_the_negative_prompt_and_guidance_1_the_prompt(model):
 
 
 def test_guidance_goes_on_along_the_line_from_the_negative_prompt_to_the_prompt(model):
-    u, c, guided = (next(model.sample(f"{PROMPT} --no snow", [0], steps=5, guidance=scale)).x0_hat for scale in (0.0, 1.0, 3.5))
+    prompt = f"{PROMPT} --no snow"
+    u, c, guided = (next(model.sample(prompt, [0], steps=5, guidance=scale)).x0_hat for scale in (0.0, 1.0, 3.5))
     assert difference(u, c) > 1e-3  # a hundred times the tolerance: what guidance multiplies is really there
     torch.testing.assert_close(guided, u + 3.5 * (c - u), rtol=0, atol=1e-5)
 
@@ -168,7 +169,8 @@ def test_a_size_between_the_valid_ones_is_refused_with_the_nearest(model, size, 
 def test_what_suits_the_weights_is_what_is_used_unless_it_is_said(model):
     parts = (model.tokenizer, model.clip, model.unet, model.vae)
     other = TextToImage(*parts, **model.training_noise, size=32, guidance=4.0)
-    assert torch.equal(other.generate(PROMPT, [0], steps=2), model.generate(PROMPT, [0], steps=2, guidance=4.0, size=32))
+    expected = model.generate(PROMPT, [0], steps=2, guidance=4.0, size=32)
+    assert torch.equal(other.generate(PROMPT, [0], steps=2), expected)
     assert other.imagine(PROMPT, [0], steps=2)[0].record.guidance == 4.0
     assert other.imagine(PROMPT, [0], steps=2, guidance=0.0)[0].record.guidance == 0.0
 
@@ -176,7 +178,8 @@ def test_what_suits_the_weights_is_what_is_used_unless_it_is_said(model):
 def test_a_text_encoder_is_enough_if_it_is_said_how_large_a_picture_is(model):
     parts = (model.tokenizer, model.clip.text_model, model.unet, model.vae)
     alone = TextToImage(*parts, **model.training_noise, size=16)
-    assert alone.clip is None and torch.equal(alone.generate(PROMPT, [0], steps=2), model.generate(PROMPT, [0], steps=2))
+    expected = model.generate(PROMPT, [0], steps=2)
+    assert alone.clip is None and torch.equal(alone.generate(PROMPT, [0], steps=2), expected)
     with pytest.raises(ValueError, match="size is missing"):
         TextToImage(*parts, **model.training_noise)
 
@@ -246,7 +249,7 @@ def test_settings_outside_their_range_are_refused_with_what_is_valid(model, sett
 
 def test_an_unknown_sampler_is_refused_with_those_that_there_are():
     settings = object.__new__(SamplingSettings)
-    with pytest.raises(UserError, match="sampler must be one of ddpm, ddim, euler, heun, plms, dpm.* got 'rk4'"):
+    with pytest.raises(UserError, match=r"sampler must be one of ddpm, ddim, euler, heun, plms, dpm.* got 'rk4'"):
         unchecked(SamplingSettings.__init__)(settings, sampler="rk4")
 
 

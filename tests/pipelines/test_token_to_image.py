@@ -30,7 +30,7 @@ SAME = {"rtol": 0, "atol": 1e-5}  # float32, in batches of other sizes
 
 
 @pytest.fixture(scope="module")
-def writer() -> TokenPipeline:
+def pipeline() -> TokenPipeline:
     return tiny_token_pipeline()
 
 
@@ -46,39 +46,40 @@ def seeded(*seeds):
 # -------------------------------------------------------------------------------------------------------------- writing
 
 
-def test_it_is_the_parts_one_after_the_other(writer):
+def test_it_is_the_parts_one_after_the_other(pipeline):
     how = TokenSamplingSettings(guidance=2.5, temperature=0.7, top_k=20, top_p=0.8)
-    x = writer.generate([f"{PROMPT} --no snow", "a cat --no snow"], [5, 6], how)
-    words = writer.tokenizer([PROMPT, "a cat", "snow", "snow"], 12)
+    x = pipeline.generate([f"{PROMPT} --no snow", "a cat --no snow"], [5, 6], how)
+    words = pipeline.tokenizer([PROMPT, "a cat", "snow", "snow"], 12)
     settings = {"scale": 2.5, "temperature": 0.7, "top_k": 20, "top_p": 0.8}
-    *_, last = write_tokens(writer.transformer, words[:2], words[2:], seeded(5, 6), **settings)
+    *_, last = write_tokens(pipeline.transformer, words[:2], words[2:], seeded(5, 6), **settings)
     with torch.no_grad():
-        expected = writer.codebook.decode(last.ids.reshape(2, 4, 4))
+        expected = pipeline.codebook.decode(last.ids.reshape(2, 4, 4))
     assert (expected.abs() > 1).any()  # so it matters that nothing leaves the range of a picture
     torch.testing.assert_close(x, expected.clamp(-1, 1), **SAME)
 
 
 @pytest.mark.parametrize("how", [TokenSamplingSettings(), TokenSamplingSettings(drafts=3, top_p=1.0)])
-def test_a_seed_makes_the_same_picture_alone_and_at_any_place_in_a_batch(writer, how):
+def test_a_seed_makes_the_same_picture_alone_and_at_any_place_in_a_batch(pipeline, how):
     seeds = [7, 100, 3, 2**32 - 1]
-    batch, turned = writer.generate(PROMPT, seeds, how), writer.generate(PROMPT, seeds[::-1], how)
+    batch, turned = pipeline.generate(PROMPT, seeds, how), pipeline.generate(PROMPT, seeds[::-1], how)
     for i, seed in enumerate(seeds):
-        torch.testing.assert_close(writer.generate(PROMPT, [seed], how)[0], batch[i], **SAME)
+        torch.testing.assert_close(pipeline.generate(PROMPT, [seed], how)[0], batch[i], **SAME)
         torch.testing.assert_close(turned[3 - i], batch[i], **SAME)
         assert (batch[i] - batch[i - 1]).abs().max() > 0.1
 
 
-def test_every_setting_matters(writer):
-    usual = writer.generate(PROMPT, [0, 1, 2])
-    torch.testing.assert_close(usual, writer.generate(PROMPT, [0, 1, 2], TokenSamplingSettings(guidance=1.5)))  # suits the weights
-    for change in (TokenSamplingSettings(guidance=1.0), TokenSamplingSettings(temperature=0.3), TokenSamplingSettings(top_k=2), TokenSamplingSettings(top_p=0.3)):
-        assert (writer.generate(PROMPT, [0, 1, 2], change) - usual).abs().max() > 0.1, change
-    assert (writer.generate(f"{PROMPT} --no snow", [0, 1, 2]) - usual).abs().max() > 0.1
+def test_every_setting_matters(pipeline):
+    usual = pipeline.generate(PROMPT, [0, 1, 2])
+    suits = TokenSamplingSettings(guidance=1.5)
+    torch.testing.assert_close(usual, pipeline.generate(PROMPT, [0, 1, 2], suits))
+    for change in ({"guidance": 1.0}, {"temperature": 0.3}, {"top_k": 2}, {"top_p": 0.3}):
+        assert (pipeline.generate(PROMPT, [0, 1, 2], TokenSamplingSettings(**change)) - usual).abs().max() > 0.1, change
+    assert (pipeline.generate(f"{PROMPT} --no snow", [0, 1, 2]) - usual).abs().max() > 0.1
 
 
-def test_guidance_0_is_the_negative_prompt(writer):
-    one = writer.generate(f"{PROMPT} --no the snow", [0, 1], TokenSamplingSettings(guidance=0.0))
-    torch.testing.assert_close(one, writer.generate("the snow", [0, 1], TokenSamplingSettings(guidance=1.0)), **SAME)
+def test_guidance_0_is_the_negative_prompt(pipeline):
+    one = pipeline.generate(f"{PROMPT} --no the snow", [0, 1], TokenSamplingSettings(guidance=0.0))
+    torch.testing.assert_close(one, pipeline.generate("the snow", [0, 1], TokenSamplingSettings(guidance=1.0)), **SAME)
 
 
 @pytest.mark.parametrize(
@@ -93,105 +94,106 @@ def test_guidance_0_is_the_negative_prompt(writer):
         (PROMPT, [0], {"drafts": 65}, "drafts must be between 1 and 64, got 65"),
     ],
 )
-def test_settings_outside_their_range_are_refused(writer, prompts, seeds, how, complaint):
+def test_settings_outside_their_range_are_refused(pipeline, prompts, seeds, how, complaint):
     with pytest.raises(ValueError, match=complaint):
-        writer.generate(prompts, seeds, TokenSamplingSettings(**how))
+        pipeline.generate(prompts, seeds, TokenSamplingSettings(**how))
 
 
 # --------------------------------------------------------------------------------------------------------------- drafts
 
 
-def test_the_draft_is_shown_that_clip_finds_nearest_to_its_own_prompt(writer):
+def test_the_draft_is_shown_that_clip_finds_nearest_to_its_own_prompt(pipeline):
     prompts, seeds = ["a small blue cat", "夜晚海边的红色小房子"], [3, 4]
-    shown = writer.generate(prompts, seeds, TokenSamplingSettings(drafts=5))
+    shown = pipeline.generate(prompts, seeds, TokenSamplingSettings(drafts=5))
     chosen = []
     for prompt, seed, picture in zip(prompts, seeds, shown, strict=True):
-        drafts = writer.generate(prompt, draft_seeds(seed, 5))
+        drafts = pipeline.generate(prompt, draft_seeds(seed, 5))
         with torch.no_grad():
-            logits = writer.clip(drafts, writer.tokenizer([prompt], writer.clip.config.context_length))[:, 0]
+            logits = pipeline.clip(drafts, pipeline.tokenizer([prompt], pipeline.clip.config.context_length))[:, 0]
         chosen.append(int(logits.argmax()))
         torch.testing.assert_close(picture, drafts[chosen[-1]], **SAME)
     assert chosen != [0, 0] and logits.max() - logits.median() > 0.01
 
 
-def test_more_drafts_are_the_same_ones_and_others(writer):
+def test_more_drafts_are_the_same_ones_and_others(pipeline):
     assert draft_seeds(9, 1) == [9] and draft_seeds(9, 3) == draft_seeds(9, 64)[:3]
     assert len({draft for seed in range(50) for draft in draft_seeds(seed, 4)}) == 200
-    best = [writer.similarity(writer.generate(PROMPT, [9], TokenSamplingSettings(drafts=n)), [PROMPT]).item() for n in (1, 4, 16)]
+    shown = [pipeline.generate(PROMPT, [9], TokenSamplingSettings(drafts=n)) for n in (1, 4, 16)]
+    best = [pipeline.similarity(x, [PROMPT]).item() for x in shown]
     assert best[0] < best[1] < best[2]
 
 
 # ------------------------------------------------------------------------------------------------------ the first rows
 
 
-def test_the_first_rows_are_kept_and_the_others_written(writer, photo):
-    known, ids = writer.first_rows(photo, 3), []
+def test_the_first_rows_are_kept_and_the_others_written(pipeline, photo):
+    known, ids = pipeline.first_rows(photo, 3), []
     how = TokenSamplingSettings(drafts=2, on_token=lambda token: ids.append(token.ids))
     x = torch.from_numpy(np.array(photo)).permute(2, 0, 1)[None] / 127.5 - 1
-    assert torch.equal(known, writer.codebook.encode(x)[:, :3].reshape(1, 12))
-    writer.generate(PROMPT, [0, 1], how, known)
+    assert torch.equal(known, pipeline.codebook.encode(x)[:, :3].reshape(1, 12))
+    pipeline.generate(PROMPT, [0, 1], how, known)
     assert [each.shape for each in ids] == [(4, n) for n in (13, 14, 15, 16)]
     assert torch.equal(ids[-1][:, :12], known.expand(4, -1)) and len(ids[-1][:, 12:].unique(dim=0)) == 4
 
 
-def test_a_beginning_that_is_none_is_refused(writer, photo):
+def test_a_beginning_that_is_none_is_refused(pipeline, photo):
     for image, rows in ((photo, 0), (photo, 4), (photo.resize((16, 32)), 2)):
         with pytest.raises(ValueError, match=r"must be 16 x 16, .* rows must be between 1 and 3, got"):
-            writer.first_rows(image, rows)
+            pipeline.first_rows(image, rows)
 
 
 # -------------------------------------------------------------------------------------------------------------- records
 
 
-def test_a_record_says_how_a_picture_was_written_and_that_is_enough(writer):
+def test_a_record_says_how_a_picture_was_written_and_that_is_enough(pipeline):
     how = TokenSamplingSettings(4.5, 0.9, 30, 0.99, 2)
     prompt = f"{PROMPT}::2 --no snow, rain --seed 8 --repeat 2"
     options = {"temperature": 0.9, "top_k": 30, "top_p": 0.99, "drafts": 2}
-    pictures = write(writer, [], [5, 6], prompt, SamplingSettings(guidance=4.5), **options)
+    pictures = write(pipeline, [], [5, 6], prompt, SamplingSettings(guidance=4.5), **options)
     own = f"{PROMPT}::2 --no snow, rain"
     of_all = (16, 4.5, "tokens", 16, 16, "", __version__, options, ())
     assert [picture.record for picture in pictures] == [Record("write", own, seed, *of_all) for seed in (5, 6)]
-    assert write(writer, [], [5], PROMPT)[0].record.guidance == 1.5
-    expected = to_pixels(writer.generate(f"{PROMPT} --no snow, rain", [5, 6], how))
+    assert write(pipeline, [], [5], PROMPT)[0].record.guidance == 1.5
+    expected = to_pixels(pipeline.generate(f"{PROMPT} --no snow, rain", [5, 6], how))
     for picture, pixels in zip(pictures, expected, strict=True):
         assert (np.asarray(picture.image) == pixels).all()
         record = Record.from_dict(json.loads(json.dumps(picture.record.to_dict())))
-        assert again(writer, record) == Picture(picture.image, picture.record)
+        assert again(pipeline, record) == Picture(picture.image, picture.record)
 
 
-def test_a_picture_that_was_given_a_beginning_can_be_made_again_from_both(writer, photo):
-    (first,) = write(writer, Picture(photo, None), [1], PROMPT, rows=2)
-    (second,) = write(writer, first, [2], "a cat", rows=3)
+def test_a_picture_that_was_given_a_beginning_can_be_made_again_from_both(pipeline, photo):
+    (first,) = write(pipeline, Picture(photo, None), [1], PROMPT, rows=2)
+    (second,) = write(pipeline, first, [2], "a cat", rows=3)
     assert second.record.settings["rows"] == 3 and second.record.sources == (first.record,)
     with pytest.raises(ValueError, match="from elsewhere, which is missing"):
-        again(writer, second.record)
-    assert again(writer, second.record, [photo]).image.tobytes() == second.image.tobytes()
+        again(pipeline, second.record)
+    assert again(pipeline, second.record, [photo]).image.tobytes() == second.image.tobytes()
 
 
-def test_neither_pipeline_repeats_the_pictures_of_the_other(writer):
+def test_neither_pipeline_repeats_the_pictures_of_the_other(pipeline):
     diffusion = tiny_model()
-    assert diffusion.weights_hash == writer.weights_hash == ""
+    assert diffusion.weights_hash == pipeline.weights_hash == ""
     with pytest.raises(ValueError, match="made by other weights"):
-        again(diffusion, write(writer, [], [1], PROMPT)[0].record)
+        again(diffusion, write(pipeline, [], [1], PROMPT)[0].record)
     with pytest.raises(ValueError, match="made by other weights"):
-        again(writer, diffusion.imagine(PROMPT, [1], steps=2)[0].record)
-    begun = write(writer, [], [1], PROMPT)[0]
+        again(pipeline, diffusion.imagine(PROMPT, [1], steps=2)[0].record)
+    begun = write(pipeline, [], [1], PROMPT)[0]
     (varied,) = vary(diffusion, begun, [2], settings=SamplingSettings(steps=2))
     with pytest.raises(ValueError, match="made by other weights"):
         again(diffusion, varied.record)
-    for models in ((diffusion, writer), (writer, diffusion)):
+    for models in ((diffusion, pipeline), (pipeline, diffusion)):
         assert again(models[0], varied.record, other=models[1]).image.tobytes() == varied.image.tobytes()
     record = begun.record
     for settings in ({"colour": "red"}, {"drafts": "two"}, {"drafts": 65}, {"rows": 2, "on_token": "x"}):
         with pytest.raises(ValueError):
-            again(writer, replace(record, settings=record.settings | settings))
+            again(pipeline, replace(record, settings=record.settings | settings))
 
 
-def test_with_chaos_each_picture_forgets_words_of_its_own(writer):
-    pictures = write(writer, [], [1, 2], f"{PROMPT} --chaos 100")
+def test_with_chaos_each_picture_forgets_words_of_its_own(pipeline):
+    pictures = write(pipeline, [], [1, 2], f"{PROMPT} --chaos 100")
     texts = [forget(PROMPT, 100, seed) for seed in (1, 2)]
     assert texts[0] != texts[1]
-    expected = to_pixels(writer.generate(texts, [1, 2]))
+    expected = to_pixels(pipeline.generate(texts, [1, 2]))
     assert all((np.asarray(picture.image) == x).all() for picture, x in zip(pictures, expected, strict=True))
 
 
@@ -205,24 +207,25 @@ def test_with_chaos_each_picture_forgets_words_of_its_own(writer):
         ("a.png a house", "cannot look at pictures"),
     ],
 )  # fmt: skip
-def test_what_the_token_pipeline_cannot_use_is_refused(writer, prompt, words):
+def test_what_the_token_pipeline_cannot_use_is_refused(pipeline, prompt, words):
     with pytest.raises(ValueError, match=words):
-        write(writer, [], [0], prompt)
+        write(pipeline, [], [0], prompt)
 
 
 # ------------------------------------------------------------------------------------------------------ weights on disk
 
 
 @pytest.fixture(scope="module")
-def folder(writer, tmp_path_factory):
-    return save_token_pipeline(tmp_path_factory.mktemp("weights"), writer)
+def folder(pipeline, tmp_path_factory):
+    return save_token_pipeline(tmp_path_factory.mktemp("weights"), pipeline)
 
 
-def test_what_training_leaves_can_be_loaded(writer, folder, tmp_path):
+def test_what_training_leaves_can_be_loaded(pipeline, folder, tmp_path):
     loaded = TokenPipeline.load(folder)
-    assert torch.equal(loaded.generate(PROMPT, [3], TokenSamplingSettings(drafts=2)), writer.generate(PROMPT, [3], TokenSamplingSettings(drafts=2)))
+    two = TokenSamplingSettings(drafts=2)
+    assert torch.equal(loaded.generate(PROMPT, [3], two), pipeline.generate(PROMPT, [3], two))
     assert len(loaded.weights_hash) == 64 and loaded.weights_hash == TokenPipeline.load(folder).weights_hash
-    other = save_token_pipeline(shutil.copytree(folder, tmp_path / "copy"), writer)
+    other = save_token_pipeline(shutil.copytree(folder, tmp_path / "copy"), pipeline)
     (other / "tokens.safetensors").write_bytes(
         (save_token_pipeline(tmp_path, tiny_token_pipeline(1)) / "tokens.safetensors").read_bytes()
     )
@@ -249,7 +252,7 @@ def test_of_what_is_missing_it_says_which_command_makes_it(folder, tmp_path, nam
     )
 
 
-def test_networks_that_do_not_fit_are_refused(writer, folder, tmp_path):
+def test_networks_that_do_not_fit_are_refused(pipeline, folder, tmp_path):
     for change, what in (
         ({"codes": 31}, "codes of the codebook, and of the transformer: 32 and 31"),
         ({"places": 17}, "places of a picture, and the next square: 17 and 16"),
@@ -260,6 +263,6 @@ def test_networks_that_do_not_fit_are_refused(writer, folder, tmp_path):
         with pytest.raises(ValueError, match=what):
             tiny_token_pipeline(**change)
     words = Tokenizer.train(["a red house by the sea"], 600)
-    fitting = replace(writer.transformer.config, text_vocab=words.vocab_size, text_end=words.end)
+    fitting = replace(pipeline.transformer.config, text_vocab=words.vocab_size, text_end=words.end)
     with pytest.raises(ValueError, match="tokens of the tokenizer, and of CLIP"):
-        TokenPipeline(words, writer.clip, writer.codebook, Seq2Seq(fitting))
+        TokenPipeline(words, pipeline.clip, pipeline.codebook, Seq2Seq(fitting))

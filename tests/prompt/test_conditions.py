@@ -2,12 +2,12 @@ r"""What each flag does to the words."""
 
 import pytest
 
-from minidiffusion.prompt.conditions import HOUSE_STYLE, conditions, forget, names_style
+from minidiffusion.prompt.conditions import HOUSE_STYLE, weighted_texts, forget, names_style
 from minidiffusion.prompt.parser import parse
 
 
 def steered(text, seed=0, seen=()):
-    return conditions(parse(text), seed, seen)
+    return weighted_texts(parse(text), seed, seen)
 
 
 def test_a_plain_prompt_is_itself():
@@ -64,5 +64,5 @@ def test_what_was_seen_comes_last_and_may_be_all():
 
 def test_all_pictures_of_a_grid_get_equally_many_prompts_of_equal_weights():
     prompt = parse("a red house::2 fog:: --chaos 80 --weird 900 --s 600")
-    weights = {tuple(weight for _, weight in conditions(prompt, seed)) for seed in range(10)}
+    weights = {tuple(weight for _, weight in weighted_texts(prompt, seed)) for seed in range(10)}
     assert len(weights) == 1
