@@ -3,9 +3,9 @@ r"""Transformer blocks: attention and a feed-forward layer, each inside a residu
     pre-norm:   x = x + Attention(LayerNorm(x)),    x = x + FeedForward(LayerNorm(x))
     post-norm:  x = LayerNorm(x + Attention(x)),    x = LayerNorm(x + FeedForward(x))
 
-All networks of this house are pre-norm: the normalisation stands *before* each layer, so that the residual path is the
-identity and gradients pass unchanged. The transformer of 2017 was post-norm: every LayerNorm on the path rescales what
-passes, and a deep stack trains only if the learning rate is warmed up (Xiong et al. 2020).
+All networks here are pre-norm: the normalisation stands *before* each layer, so that the residual path is the identity
+and gradients pass unchanged. The transformer of 2017 was post-norm: every LayerNorm on the path rescales gradients too,
+and a deep stack trains only with a warm-up of the learning rate (Xiong et al. 2020).
 """
 
 from typing import Literal
@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from minidiffusion.attention.multi_head import MultiHeadAttention
+from .multi_head import MultiHeadAttention
 
 
 class GEGLU(nn.Module):
@@ -30,7 +30,10 @@ class GEGLU(nn.Module):
 
 
 class FeedForward(nn.Module):
-    r"""Widen, gate, narrow: `b n c -> b n c`. The names `net.0.proj` and `net.2` are Stable Diffusion's."""
+    r"""A GEGLU to `mult` times the width, and a linear layer back: `b n c -> b n c`.
+
+    The names `net.0.proj` and `net.2` are Stable Diffusion's.
+    """
 
     def __init__(self, dim: int, mult: int = 4):
         super().__init__()
@@ -45,7 +48,7 @@ class FeedForward(nn.Module):
 class CrossAttentionBlock(nn.Module):
     r"""Self-attention, cross-attention to the prompt, feed-forward: the block inside Stable Diffusion's U-Net.
 
-    x: `b n c` picture positions, context: `b m d` prompt tokens -> `b n c`.
+    x: `b n c` positions of the picture, context: `b m d` tokens of the prompt -> `b n c`.
     """
 
     def __init__(self, dim: int, heads: int, context_dim: int, ff_mult: int = 4):
@@ -64,7 +67,7 @@ class CrossAttentionBlock(nn.Module):
 
 
 class QuickGELU(nn.Module):
-    r"""x * sigmoid(1.702 x): CLIP's cheap stand-in for the exact GELU, 0.02 away from it at worst."""
+    r"""x * sigmoid(1.702 x): CLIP's approximation of the GELU, at most 0.02 away from it."""
 
     def forward(self, x: Float[Tensor, "*b c"]) -> Float[Tensor, "*b c"]:
         return x * (1.702 * x).sigmoid()
@@ -74,7 +77,7 @@ class SelfAttentionBlock(nn.Module):
     r"""Self-attention and a two-layer perceptron: the block of CLIP's two encoders. `b n c -> b n c`.
 
     `causal` makes position i see the positions 0..i only (the text encoder). A stack of blocks with norm="pre" needs
-    one more LayerNorm at its end; norm="post" is there to compare with.
+    one more LayerNorm at its end; norm="post" is for comparison.
     """
 
     def __init__(

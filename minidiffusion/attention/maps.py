@@ -1,14 +1,14 @@
-r"""Where did it look? Attention maps caught from outside, while a network runs.
+r"""Attention maps: softmax(Q K^T / sqrt(d_k)) of each layer, recorded while a network runs.
 
     with attention_maps(unet) as maps:
         unet(x, t, context)
-    maps["mid_block.attentions.0.transformer_blocks.0.attn2"]       # `b h m n`: m places look at n words
+    maps["mid_block.attentions.0.transformer_blocks.0.attn2"]       # `b h m n`: m positions attend to n tokens
 
-A layer never makes its m x n map; not to make it is what the fused operators are for. A hook on each layer computes it
-once more from the same input, and is gone after the `with` block. A network that nobody watches pays nothing.
+A layer never computes its m x n map, since the fused operator avoids it. A forward hook on each layer computes it from
+the same input, and is removed after the `with` block. Without hooks a network runs at its usual speed.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from math import isqrt
 
@@ -18,35 +18,35 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from minidiffusion.attention.multi_head import MultiHeadAttention
+from .multi_head import MultiHeadAttention
 
 Maps = dict[str, Tensor]
 r"""The name of each attention layer in its network -> `b h m n`, every row of it a distribution."""
 
 CROSS = "attn2"
-"""What Stable Diffusion's checkpoints call the attention to the words; attn1 is that of the places among each other."""
+"""The name of cross-attention layers in Stable Diffusion's checkpoints; attn1 is self-attention."""
 
 
 @contextmanager
 def attention_maps(network: nn.Module) -> Iterator[Maps]:
     r"""Inside the `with` block, the maps of the network's latest forward pass, without gradients.
 
-    A sampler makes a forward pass a step, so copy them (`dict(maps)`) after each. Under guidance it doubles the batch:
-    the rows b..2b-1 belong to the prompt. Raises ValueError for a network without attention.
+    A sampler makes a forward pass a step, so copy them (`dict(maps)`) after each. Under guidance the batch is twice as
+    large, and the rows b..2b-1 belong to the prompt. Raises ValueError for a network without attention.
     """
     layers = {name: layer for name, layer in network.named_modules() if isinstance(layer, MultiHeadAttention)}
     if not layers:
-        raise ValueError(f"{type(network).__name__} has no attention layer, so there are no maps to catch")
+        raise ValueError(f"the network must have attention layers, but {type(network).__name__} has none")
     maps: Maps = {}
 
-    def watch(name: str, layer: MultiHeadAttention):
+    def record(name: str, layer: MultiHeadAttention):
         @torch.no_grad()
         def hook(_, args, kwargs, output) -> None:
             maps[name] = layer.weights(*args, **kwargs)
 
         return layer.register_forward_hook(hook, with_kwargs=True)
 
-    handles = [watch(name, layer) for name, layer in layers.items()]
+    handles = [record(name, layer) for name, layer in layers.items()]
     try:
         yield maps
     finally:
@@ -54,23 +54,13 @@ def attention_maps(network: nn.Module) -> Iterator[Maps]:
             handle.remove()
 
 
-def word_map(maps: Mapping[str, Tensor], tokens: Sequence[int], side: int) -> Float[Tensor, "b side side"]:
-    r"""How much each place of a picture looks at some tokens of its prompt: from 0, not at all, to 1, at nothing else.
-
-    The mean over heads and cross-attention layers (as in Tang et al. 2022), each layer's square of places repeated, not
-    smoothed, to side x side. tokens: positions in the prompt; position 0 is the start token. Raises ValueError for maps
-    without cross-attention, and for a layer whose places do not fit into the side a whole number of times.
-    """
-    layers = [map_ for name, map_ in maps.items() if name.endswith(CROSS)]
-    if not layers:
-        raise ValueError(f"none of the maps is one of words ({CROSS}); there are: {', '.join(maps) or 'none'}")
-    return torch.stack([on_square(map_[..., list(tokens)].sum(-1).mean(1), side) for map_ in layers]).mean(0)
-
-
 def on_square(x: Float[Tensor, "b m"], side: int) -> Float[Tensor, "b side side"]:
-    r"""A number for each of m places, row by row on a square, as a picture with `side` pixels a side."""
-    places = isqrt(x.shape[1])
-    if places**2 != x.shape[1] or side % places:
-        raise ValueError(f"{x.shape[1]} places do not make a square that fits into {side} x {side} pixels")
-    square = rearrange(x, "b (h w) -> b 1 h w", h=places)
-    return F.interpolate(square, scale_factor=side / places, mode="nearest")[:, 0]
+    r"""A number for each of m positions, row by row on a square, enlarged to `side` x `side` by repetition.
+
+    Raises ValueError unless m is a square whose root divides `side`.
+    """
+    root = isqrt(x.shape[1])
+    if root**2 != x.shape[1] or side % root:
+        raise ValueError(f"the positions must form a square whose side divides {side}, got {x.shape[1]}")
+    square = rearrange(x, "b (h w) -> b 1 h w", h=root)
+    return F.interpolate(square, scale_factor=side / root, mode="nearest")[:, 0]

@@ -2,15 +2,15 @@ r"""Multi-head attention: several small attentions side by side (article 2.3.3, 
 
     MultiHead(Q, K, V) = Concat(head_1, ..., head_h) W^O,    head_i = Attention(Q W_i^Q, K W_i^K, V W_i^V)
 
-Self-attention takes queries, keys and values from one sequence; cross-attention takes keys and values from another
-(the words of the prompt), which is how the text steers the picture.
+Self-attention takes queries, keys and values from one sequence; cross-attention takes keys and values from another: the
+tokens of the prompt, which condition the picture in this way.
 """
 
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from minidiffusion.attention.scaled_dot_product import attention_weights, scaled_dot_product
+from .scaled_dot_product import attention_weights, scaled_dot_product
 
 
 class MultiHeadAttention(nn.Module):
@@ -25,7 +25,7 @@ class MultiHeadAttention(nn.Module):
     ):
         super().__init__()
         if dim % heads:
-            raise ValueError(f"{dim} channels cannot be shared evenly by {heads} heads")
+            raise ValueError(f"the channels must be divisible by {heads} heads, got {dim}")
         context_dim = dim if context_dim is None else context_dim
         self.heads, self.causal = heads, causal
         self.to_q = nn.Linear(dim, dim, bias=qkv_bias)
@@ -47,7 +47,7 @@ class MultiHeadAttention(nn.Module):
     def weights(
         self, x: Float[Tensor, "b m c"], context: Float[Tensor, "b n e"] | None = None
     ) -> Float[Tensor, "b h m n"]:
-        r"""The attention maps that `forward` would use: row i says where query i looks."""
+        r"""The attention maps of `forward`: row i holds the weights of query i."""
         context = x if context is None else context
         q, k = self.split_heads(self.to_q(x)), self.split_heads(self.to_k(context))
         return attention_weights(q, k, causal=self.causal)

@@ -1,12 +1,13 @@
-r"""A picture through a bottleneck: whatever comes out again fitted into k numbers (article 2.2.1, 2.2.2).
+r"""Autoencoders: a picture as a code of k numbers, and back (article 2.2.1, 2.2.2).
 
     z = encode(x),   x_hat = decode(z),      z has k numbers, x many more
 
-Pictures are a thin sheet (a manifold) in the space of all pixel values, and the decoder is a map of that sheet with k
-coordinates. What the bottleneck lets through is one of three things:
+Pictures lie near a manifold of low dimension in the space of all pixel values, and the decoder maps k coordinates to
+it. The code is one of three things:
 
     Autoencoder               a point: trained by the squared error alone. Without SiLU it finds what PCA finds: the k
-                              directions of greatest variance (Baldi & Hornik 1989). It leaves holes between its codes.
+                              directions of greatest variance (Baldi & Hornik 1989). Between its codes are regions that
+                              decode to nothing sensible.
     VariationalAutoencoder    a Gaussian, pulled towards N(0, I), so that a draw from N(0, I) decodes to something
                               (Kingma & Welling 2014); trained by `elbo.py`
     VectorQuantizer           one of K vectors of a codebook (van den Oord et al. 2017); in `vq.py`
@@ -18,7 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from minidiffusion.latent.vae import DiagonalGaussian
+from .vae import DiagonalGaussian
 
 
 def perceptron(*widths: int) -> nn.Sequential:
@@ -27,7 +28,7 @@ def perceptron(*widths: int) -> nn.Sequential:
     Raises ValueError for fewer than two widths.
     """
     if len(widths) < 2:
-        raise ValueError(f"widths are {widths}; valid are at least two, those of what goes in and what comes out")
+        raise ValueError(f"widths must be at least two numbers, of the input and of the output, got {widths}")
     layers: list[nn.Module] = []
     for width_in, width_out in pairwise(widths):
         layers += [nn.Linear(width_in, width_out), nn.SiLU()]
@@ -35,7 +36,7 @@ def perceptron(*widths: int) -> nn.Sequential:
 
 
 class Autoencoder(nn.Module):
-    r"""The code is a point. Encoder and decoder may be anything, as long as one reads what the other writes."""
+    r"""The code is a point. The decoder takes what the encoder returns; otherwise both may be any module."""
 
     def __init__(self, encoder: nn.Module, decoder: nn.Module):
         super().__init__()
@@ -73,6 +74,6 @@ class VariationalAutoencoder(nn.Module):
     def forward(
         self, x: Float[Tensor, "b d"], generator: torch.Generator | None = None
     ) -> tuple[Float[Tensor, "b d"], DiagonalGaussian]:
-        r"""(x_hat of one draw from q(z | x), q itself): what the loss needs."""
+        r"""(x_hat of one draw from q(z | x), q itself), for the loss."""
         posterior = self.posterior(x)
         return self.decode(posterior.sample(generator)), posterior

@@ -1,14 +1,14 @@
-r"""The evidence lower bound: how probable is a picture, if nobody can try all codes? (article 3.2.1)
+r"""The evidence lower bound: a bound on log p(x), which a VAE maximises (article 3.2.1).
 
-A VAE says: a picture x comes from a code z ~ N(0, I) by x = decode(z) + sigma eps. Then p(x) is the mean of p(x | z)
-over all z; but hardly any z decodes to x. Draw from the encoder's q(z | x) instead, and pay for it (Kingma & Welling
-2014, eq. 1 and 3):
+The model of a VAE: a picture x comes from a code z ~ N(0, I) by x = decode(z) + sigma eps. Then p(x) is the mean of
+p(x | z) over all z; but hardly any z decodes to x. Drawing z from the encoder's q(z | x) instead gives a bound
+(Kingma & Welling 2014, eq. 1 and 3):
 
     log p(x)  >=  ELBO  =  E_q log p(x | z) - KL( q(z | x) || N(0, I) )
     log p(x)   =  ELBO  +  KL( q(z | x) || p(z | x) )
 
-So one ascent does two things: pictures become probable, and q becomes the true posterior. sigma is part of the model:
-it says how many nats a wrong pixel costs, against those for the code.
+Maximising it makes pictures probable and q close to the true posterior. sigma is part of the model: it weighs the error
+of a pixel against the nats of the code.
 """
 
 import math
@@ -18,8 +18,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from minidiffusion.latent.autoencoder import VariationalAutoencoder
-from minidiffusion.latent.vae import DiagonalGaussian
+from .autoencoder import VariationalAutoencoder
+from .vae import DiagonalGaussian
 
 
 def gaussian_log_likelihood(
@@ -28,7 +28,7 @@ def gaussian_log_likelihood(
     r"""log N(x; x_hat, sigma^2) in nats for each sample. sigma > 0: a number, or of the shape of x; else ValueError."""
     sigma = torch.as_tensor(sigma, dtype=x.dtype, device=x.device)
     if not (sigma > 0).all():
-        raise ValueError(f"sigma is {sigma.min():g}; it must be greater than 0")
+        raise ValueError(f"sigma must be greater than 0, got {sigma.min():g}")
     return -0.5 * (((x - x_hat) / sigma).square() + (2 * math.pi * sigma**2).log()).flatten(1).sum(dim=1)
 
 
@@ -39,12 +39,11 @@ def elbo(
     generator: torch.Generator | None = None,
     beta: float = 1.0,
 ) -> Float[Tensor, "b"]:
-    r"""log p(x | z) - beta KL(q || N(0, I)) for each sample, in nats, with one draw of z. Training ascends its mean.
+    r"""log p(x | z) - beta KL(q || N(0, I)) for each sample, in nats, with one draw of z. Training maximises its mean.
 
-    model: a `VariationalAutoencoder` or an `AutoencoderKL`. beta > 1 wants simpler codes than the bound does (Higgins
-    et al. 2017). It is noise by another name: the optimum is that of beta = 1 with sqrt(beta) sigma for sigma. A large
-    one makes the code collapse: no dimension is worth its nats, q(z | x) = N(0, I) for every x, and the decoder answers
-    the mean.
+    model: a `VariationalAutoencoder` or an `AutoencoderKL`. beta > 1 favours simpler codes than the bound does (Higgins
+    et al. 2017); the optimum is that of beta = 1 with sqrt(beta) sigma for sigma. With a large beta the posterior
+    collapses: q(z | x) = N(0, I) for every x, and the decoder returns the mean.
     """
     x_hat, posterior = model(x, generator)
     return gaussian_log_likelihood(x, x_hat, sigma) - beta * posterior.kl()
@@ -61,11 +60,11 @@ def importance_bound(
 
         log 1/K sum_k p(x | z_k) p(z_k) / q(z_k | x),      z_k ~ q(z | x),  K = `samples`
 
-    In expectation, one sample is the ELBO, more never lower it, and it tends to log p(x). The better q, the sooner:
-    for the true posterior all ratios are p(x), and one is enough. Raises ValueError for fewer than one sample.
+    In expectation it is the ELBO for one sample, never falls with more, and tends to log p(x). If q is the true
+    posterior, all ratios are p(x), and one sample is enough. Raises ValueError for fewer than one sample.
     """
     if samples < 1:
-        raise ValueError(f"samples is {samples}; it must be at least 1")
+        raise ValueError(f"samples must be at least 1, got {samples}")
     posterior = model.posterior(x)
     std = (0.5 * posterior.logvar).exp()
     log_ratios = []
@@ -78,17 +77,18 @@ def importance_bound(
 
 
 def free_bits(posterior: DiagonalGaussian, floor: float) -> Float[Tensor, ""]:
-    r"""A KL term that leaves each dimension `floor` nats for free: sum_j max(KL_j, floor) (Kingma et al. 2016).
+    r"""The KL term with `floor` nats for free in each dimension: sum_j max(KL_j, floor) (Kingma et al. 2016).
 
-    KL_j is the mean over the batch, in nats. Below the floor it has no slope: giving a dimension up gains nothing, and
-    none collapses. It stands in for the mean of `posterior.kl()`, and is never smaller.
+    KL_j is the mean over the batch, in nats. Below the floor the gradient is 0, so there is nothing to gain from a
+    collapsed dimension. It takes the place of the mean of `posterior.kl()`, and is never smaller.
     """
     return posterior.kl_of_each().mean(dim=0).clamp(min=floor).sum()
 
 
 def active_units(mean: Float[Tensor, "n *shape"], threshold: float = 0.01) -> int:
-    r"""How many dimensions of the code are used, by their posterior means for n data (Burda et al. 2016, section 5.2).
+    r"""The number of dimensions of the code that depend on x (Burda et al. 2016, section 5.2).
 
-    Used is one whose mean has a variance over the data above the threshold; where it collapsed, all x have one mean.
+    mean: the posterior means of n data. A dimension is active if their variance over the data is above the threshold;
+    in a collapsed one all x have the same mean.
     """
     return int((mean.var(dim=0) > threshold).sum())

@@ -1,12 +1,12 @@
 r"""The best linear autoencoder: principal components of picture patches (article 2.2.2; Pearson 1901).
 
-Cut pictures into patches p, and keep of each its coordinates along the k directions of greatest variance,
+Cut pictures into patches p, and encode each by its coordinates along the k directions of greatest variance,
 
     z = S^-1 V^T (p - mean),      p_hat = mean + V S z,
 
 with V the leading eigenvectors of the patches' covariance. No other linear code of k numbers has a smaller squared
-error. S is diagonal and only sets the size of each coordinate. A convolution whose stride is its width does this for
-all patches of a picture at once, so a deep autoencoder can start here and learn what a linear code cannot do.
+error. S is diagonal and sets the scale of each coordinate. A convolution whose stride is its width does this for all
+patches of a picture at once, so a deep autoencoder can start from it and learn the residual.
 """
 
 from typing import NamedTuple
@@ -39,16 +39,16 @@ def start_from(components: PrincipalComponents, analysis: nn.Conv2d, synthesis: 
     r"""Set two patch-wise convolutions to encode and decode along the components.
 
     analysis: 3 -> k channels, synthesis: k -> 3, both with kernel and stride `patch`. S = sqrt(std), half-way between
-    plain coordinates (S = 1, where brightness drowns all detail) and whitened ones (S = std, where the faintest detail
-    counts as much as brightness), so that a diffusion model settles broad areas first and details last.
+    plain coordinates (S = 1, where brightness has nearly all the variance) and whitened ones (S = std, where the
+    faintest detail has as much), so that a diffusion model decides broad areas first and details last.
     """
     mean, V, std = components
     kernel = synthesis.weight.shape[-1]
-    size = std.sqrt()
+    scale = std.sqrt()
     # A transposed convolution has one bias a channel, not one a pixel, so the centre is the mean colour.
     colour = mean.reshape(3, -1).mean(dim=1)
     centre = colour.repeat_interleave(kernel**2)
-    analysis.weight.copy_(rearrange(V / size, "(c i j) k -> k c i j", i=kernel, j=kernel))
-    analysis.bias.copy_(-(centre @ V) / size)
-    synthesis.weight.copy_(rearrange(V * size, "(c i j) k -> k c i j", i=kernel, j=kernel))
+    analysis.weight.copy_(rearrange(V / scale, "(c i j) k -> k c i j", i=kernel, j=kernel))
+    analysis.bias.copy_(-(centre @ V) / scale)
+    synthesis.weight.copy_(rearrange(V * scale, "(c i j) k -> k c i j", i=kernel, j=kernel))
     synthesis.bias.copy_(colour)

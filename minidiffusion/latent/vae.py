@@ -1,7 +1,7 @@
 r"""The KL autoencoder: pictures to small latents and back (article 2.2; Kingma & Welling 2014; Rombach et al. 2022).
 
-Diffusion in pixels spends most of its effort on texture. The encoder turns a picture into a latent code with an eighth
-of its height and width, diffusion works there, the decoder turns the result back into pixels:
+Diffusion in pixels spends most of its computation on texture. The encoder maps a picture to a latent with an eighth of
+its height and width, diffusion happens there, and the decoder maps the result back to pixels:
 
     q(z | x) = N(z; mean(x), exp(logvar(x)) I),      x_hat = decode(z)
     loss = reconstruction + kl_weight * KL( q(z | x) || N(0, I) )
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from minidiffusion.attention.multi_head import MultiHeadAttention
 from minidiffusion.networks.convolution import Downsample, GroupNorm, ResnetBlock, Upsample
 
-from minidiffusion.latent.linear import principal_components, start_from
+from .linear import principal_components, start_from
 
 EPS = 1e-6  # of every GroupNorm in Stable Diffusion's VAE; the U-Net's residual blocks use 1e-5
 
@@ -34,20 +34,20 @@ class VAEConfig:
     layers_per_block: int = 1
     groups: int = 16
     patch: int = 4
-    """Pixels are first folded into patch x patch blocks: 16 times fewer positions to convolve for `patch=4`."""
+    """patch x patch pixels become the channels of one position: 16 times fewer positions for `patch=4`."""
     mid_attention: bool = False
     linear_path: bool = True
-    """Add a linear code of the patches (latent/linear.py) beside encoder and decoder, which then learn the rest."""
+    """Add a linear code of the patches (latent/linear.py) to encoder and decoder, which then learn the residual."""
     scaling_factor: float = 1.0
     """1 / std of the latents, measured after training, so that diffusion sees latents of unit variance."""
 
     def __post_init__(self) -> None:
         if any(c % self.groups for c in self.channels):
-            raise ValueError(f"channels {self.channels} are not all divisible by {self.groups} groups")
+            raise ValueError(f"channels must be divisible by {self.groups} groups, got {self.channels}")
 
     @property
     def downsampling(self) -> int:
-        r"""How many pixels wide one latent position is."""
+        r"""The width of one latent position in pixels."""
         return self.patch * 2 ** (len(self.channels) - 1)
 
     @staticmethod
@@ -67,7 +67,7 @@ class VAEConfig:
 
 @dataclass
 class DiagonalGaussian:
-    r"""q(z | x) = N(mean, exp(logvar)), independent in every element. Both `b *shape`: a picture, a vector."""
+    r"""q(z | x) = N(mean, exp(logvar)), independent in every element; both `b *shape`."""
 
     mean: Float[Tensor, "b *shape"]
     logvar: Float[Tensor, "b *shape"]
@@ -101,7 +101,7 @@ class MidAttention(MultiHeadAttention):
         return x + rearrange(super().forward(tokens), "b (h w) c -> b c h w", h=x.shape[2])
 
 
-class MidBlock(nn.Module):
+class VAEMidBlock(nn.Module):
     r"""The lowest resolution: residual block, attention if the config has it, residual block."""
 
     def __init__(self, channels: int, config: VAEConfig):
@@ -116,8 +116,11 @@ class MidBlock(nn.Module):
         return self.resnets[1](x)
 
 
-class Level(nn.Module):
-    r"""One resolution: `layers` residual blocks, then `resample` to the next resolution (None at the last level)."""
+class VAELevel(nn.Module):
+    r"""One resolution: `layers` residual blocks, then a Downsample or an Upsample, except in the last level.
+
+    The two are set by encoder and decoder, under the names that Stable Diffusion's checkpoints have for them.
+    """
 
     def __init__(self, c_in: int, c_out: int, layers: int, groups: int):
         super().__init__()
@@ -142,11 +145,11 @@ class Encoder(nn.Module):
         self.conv_in = nn.Conv2d(3 * config.patch**2, c[0], 3, padding=1)
         self.down_blocks = nn.ModuleList()
         for i in range(len(c)):
-            level = Level(c[max(i - 1, 0)], c[i], config.layers_per_block, config.groups)
+            level = VAELevel(c[max(i - 1, 0)], c[i], config.layers_per_block, config.groups)
             if i < len(c) - 1:
                 level.downsamplers = nn.ModuleList([Downsample(c[i], symmetric=False)])
             self.down_blocks.append(level)
-        self.mid_block = MidBlock(c[-1], config)
+        self.mid_block = VAEMidBlock(c[-1], config)
         self.conv_norm_out = GroupNorm(config.groups, c[-1], EPS, silu=True)
         self.conv_out = nn.Conv2d(c[-1], 2 * config.latent_channels, 3, padding=1)
 
@@ -158,17 +161,17 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    r"""A latent `b z h w` to a picture `b 3 H W`, with one residual block more a level than the encoder."""
+    r"""A latent `b z h w` to a picture `b 3 H W`; each level has one residual block more than in the encoder."""
 
     def __init__(self, config: VAEConfig):
         super().__init__()
         c = config.channels[::-1]
         self.patch = config.patch
         self.conv_in = nn.Conv2d(config.latent_channels, c[0], 3, padding=1)
-        self.mid_block = MidBlock(c[0], config)
+        self.mid_block = VAEMidBlock(c[0], config)
         self.up_blocks = nn.ModuleList()
         for i in range(len(c)):
-            level = Level(c[max(i - 1, 0)], c[i], config.layers_per_block + 1, config.groups)
+            level = VAELevel(c[max(i - 1, 0)], c[i], config.layers_per_block + 1, config.groups)
             if i < len(c) - 1:
                 level.upsamplers = nn.ModuleList([Upsample(c[i])])
             self.up_blocks.append(level)
@@ -185,8 +188,8 @@ class Decoder(nn.Module):
 class AutoencoderKL(nn.Module):
     r"""Encoder, decoder, and the two 1x1 convolutions around the latent.
 
-    With `config.linear_path`, encoder and decoder begin as zero beside a linear code: start that code at the principal
-    components of some pictures with `start_linear_path`, and training begins where PCA ends.
+    With `config.linear_path` a linear code is added to encoder and decoder, whose outputs start as zero. After
+    `start_linear_path` that code is the PCA of some pictures, and training starts from its error.
     """
 
     def __init__(self, config: VAEConfig):
@@ -213,8 +216,9 @@ class AutoencoderKL(nn.Module):
 
     def encode(self, x: Float[Tensor, "b 3 H W"]) -> DiagonalGaussian:
         r"""q(z | x) for pictures in [-1, 1]. Raises ValueError if a side is not divisible by `config.downsampling`."""
-        if x.shape[2] % self.config.downsampling or x.shape[3] % self.config.downsampling:
-            raise ValueError(f"a picture of {x.shape[2]} x {x.shape[3]} is not divisible by {self.config.downsampling}")
+        f = self.config.downsampling
+        if x.shape[2] % f or x.shape[3] % f:
+            raise ValueError(f"the sides of a picture must be divisible by {f}, got {x.shape[2]} x {x.shape[3]}")
         mean, logvar = self.quant_conv(self.encoder(x)).chunk(2, dim=1)
         if self.config.linear_path:
             mean = mean + self.analysis(x)

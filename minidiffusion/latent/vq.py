@@ -1,13 +1,13 @@
-r"""Vector quantisation: a picture as a few whole numbers (article 2.2; van den Oord et al. 2017).
+r"""Vector quantisation: a picture as a few integers (article 2.2; van den Oord et al. 2017).
 
 Every vector z of a latent is replaced by the nearest of K learnt ones, e_1 ... e_K, the codebook:
 
     id = argmin_k |z - e_k|^2,      z_q = e_id                          (their eq. 1 and 2)
     loss = mean |sg[z] - e|^2 + beta mean |z - sg[e]|^2                 (the last two terms of their eq. 3)
 
-sg stops the gradient: the first term moves the codes to the vectors (k-means, by gradient), the second holds the
-encoder back from leaving its codes. beta stands at the encoder's term and does not slow the codes. The means are over
-all numbers of z. What an encoder says in K codes at n places are n log2 K bits, and a transformer can write them.
+sg stops the gradient: the first term moves the codes to the vectors (k-means, by gradient), the second, the commitment
+loss, keeps the encoder close to its codes. The means are over all numbers of z. A latent of n positions with K codes
+has n log2 K bits, and a transformer can generate it token by token.
 """
 
 from typing import NamedTuple
@@ -29,7 +29,7 @@ class Quantized(NamedTuple):
 class VectorQuantizer(nn.Module):
     r"""A codebook of `codes` vectors with `dim` numbers each, in `embedding.weight`.
 
-    Raises ValueError for a latent that has not `dim` channels.
+    Raises ValueError for a latent with another number of channels.
     """
 
     used: Int[Tensor, "codes"]
@@ -41,9 +41,9 @@ class VectorQuantizer(nn.Module):
         self.register_buffer("used", torch.zeros(codes, dtype=torch.long))  # how often in training, since `revive`
 
     def forward(self, z: Float[Tensor, "b d *space"]) -> Quantized:
-        r"""z_q has the codes' values, and passes its gradient on to z as if it were z (straight-through).
+        r"""z_q has the codes' values, and passes its gradient on to z as if it were z (straight-through estimator).
 
-        argmin has no slope. But z_q is near z: what lowers the decoder's loss at z_q is taken to lower it at z.
+        argmin has no gradient; that of the decoder's loss at z_q approximates that at z, since the two are close.
         """
         ids = self.nearest(z)
         if self.training:
@@ -66,12 +66,12 @@ class VectorQuantizer(nn.Module):
 
     @torch.no_grad()
     def revive(self, z: Float[Tensor, "b d *space"], generator: torch.Generator | None = None) -> int:
-        r"""Moves each code that no training batch used since the last call onto a vector of z, and says how many.
+        r"""Moves each code that no training batch used since the last call onto a vector of z; returns how many.
 
-        Only the nearest code gets a gradient, so a code that starts far from every vector would stay there for ever.
-        Call it before the first step, which starts the whole codebook among the data, then every hundred steps or so
-        (often enough to matter, rarely enough for a rare code to be used once), and leave it out at the end of a
-        training, so that the last ones settle. No two codes get the same place of z.
+        Only the nearest code gets a gradient, so a code far from every vector would never be used. Call it before the
+        first step, which puts the whole codebook among the data, then every hundred steps or so, so that a rare code
+        has been used once, and not near the end of a training, so that the last ones moved can converge. No two codes
+        move to the same vector.
         """
         vectors = self._vectors(z)
         dead = (self.used == 0).nonzero().flatten()[: len(vectors)]
@@ -82,9 +82,7 @@ class VectorQuantizer(nn.Module):
 
     def _vectors(self, z: Tensor) -> Float[Tensor, "n d"]:
         if z.shape[1] != self.embedding.embedding_dim:
-            raise ValueError(
-                f"the latent has {z.shape[1]} channels, but the codes have {self.embedding.embedding_dim} numbers"
-            )
+            raise ValueError(f"the latent must have {self.embedding.embedding_dim} channels, got {z.shape[1]}")
         return z.movedim(1, -1).reshape(-1, z.shape[1])
 
 
@@ -94,6 +92,6 @@ def usage(ids: Int[Tensor, "*any"], codes: int) -> float:
 
 
 def perplexity(ids: Int[Tensor, "*any"], codes: int) -> float:
-    r"""exp(-sum_k p_k log p_k): among how many equally frequent codes would the choice be as open? In 1..codes."""
+    r"""exp(-sum_k p_k log p_k), in 1..codes: as many equally frequent codes would have this entropy."""
     p = ids.flatten().bincount(minlength=codes).double() / ids.numel()
     return torch.special.entr(p).sum().exp().item()

@@ -1,11 +1,11 @@
-r"""Maps caught from outside: the right ones, under the right names, and nothing left behind."""
+r"""Attention maps: the right ones, under the right names, and no hook left behind."""
 
 import pytest
 import torch
 from torch import nn
 
 from minidiffusion.attention.block import CrossAttentionBlock
-from minidiffusion.attention.maps import attention_maps, on_square, word_map
+from minidiffusion.attention.maps import attention_maps, on_square
 from minidiffusion.attention.multi_head import MultiHeadAttention
 from minidiffusion.networks.unet import UNet, UNetConfig
 from tests.shake import shake
@@ -76,29 +76,25 @@ def test_after_the_block_nobody_watches(unet):
 def test_each_step_of_a_sampler_leaves_its_own_maps():
     model, layer = tiny_model(), "mid_block" + LEVEL.format(0) + "attn2"
     with attention_maps(model.unet) as maps:
-        steps = [dict(maps)[layer] for _ in model.trajectory("a red house", seeds=[0, 1], steps=3)]
+        steps = [dict(maps)[layer] for _ in model.sample("a red house", seeds=[0, 1], steps=3)]
     words = model.context(["a red house"]).shape[1]
     assert [tuple(step.shape) for step in steps] == [(4, 2, 1, words)] * 3  # two seeds, without and with the prompt
     assert not torch.equal(steps[0], steps[1])
     assert not torch.equal(steps[0][:2], steps[0][2:])
 
 
-def test_the_map_of_a_word_is_the_mean_over_heads_and_layers_of_both_sizes():
-    small, large = torch.rand(1, 2, 4, 3), torch.rand(1, 2, 16, 3)
-    maps = {"a.attn1": torch.rand(1, 2, 4, 4), "a.attn2": small, "b.attn2": large}
-    found = word_map(maps, tokens=[1, 2], side=8)
-    assert found.shape == (1, 8, 8)
+@pytest.mark.parametrize("root", [2, 4])
+def test_positions_become_a_square_row_by_row(root):
+    x = torch.rand(3, root**2)
+    found = on_square(x, 8)
+    assert found.shape == (3, 8, 8)
     for row, column in ((0, 0), (3, 4), (7, 2)):
-        a, b = small[0, :, 2 * (row // 4) + column // 4], large[0, :, 4 * (row // 2) + column // 2]
-        torch.testing.assert_close(found[0, row, column], (a + b)[:, 1:].sum() / 4)
+        assert torch.equal(found[:, row, column], x[:, root * (row * root // 8) + column * root // 8])
 
 
 def test_refusals_say_what_is_wrong():
-    with pytest.raises(ValueError, match="Linear has no attention layer"), attention_maps(nn.Linear(2, 2)):
+    with pytest.raises(ValueError, match="but Linear has none"), attention_maps(nn.Linear(2, 2)):
         pass
-    with pytest.raises(ValueError, match=r"none of the maps is one of words \(attn2\); there are: a.attn1"):
-        word_map({"a.attn1": torch.rand(1, 2, 4, 4)}, [0], 8)
-    with pytest.raises(ValueError, match="6 places do not make a square that fits into 8 x 8"):
-        on_square(torch.rand(1, 6), 8)
-    with pytest.raises(ValueError, match="9 places do not make a square that fits into 8 x 8"):
-        on_square(torch.rand(1, 9), 8)
+    for positions in (6, 9):
+        with pytest.raises(ValueError, match=f"a square whose side divides 8, got {positions}"):
+            on_square(torch.rand(1, positions), 8)

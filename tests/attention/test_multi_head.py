@@ -59,5 +59,5 @@ def test_stable_diffusions_names_and_biases():
 
 
 def test_uneven_heads_are_refused():
-    with pytest.raises(ValueError, match="10 channels cannot be shared evenly by 4 heads"):
+    with pytest.raises(ValueError, match="must be divisible by 4 heads, got 10"):
         MultiHeadAttention(10, 4)

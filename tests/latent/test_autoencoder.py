@@ -43,7 +43,7 @@ def test_a_perceptron_bends_between_its_layers_and_nowhere_else():
         h = h @ layer.weight.T + layer.bias
         h = h / (1 + (-h).exp())
     torch.testing.assert_close(network(x), h @ third.weight.T + third.bias)
-    with pytest.raises(ValueError, match=r"widths are \(3,\); valid are at least two"):
+    with pytest.raises(ValueError, match=r"widths must be at least two numbers, .* got \(3,\)"):
         perceptron(3)
 
 

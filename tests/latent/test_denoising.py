@@ -70,5 +70,5 @@ def test_the_best_denoiser_knows_the_score_of_the_smoothed_density(sigma):
 
 
 def test_without_noise_there_is_no_score():
-    with pytest.raises(ValueError, match="sigma is 0"):
+    with pytest.raises(ValueError, match="sigma must be greater than 0, got 0"):
         score(lambda x: x, random(2, 2), 0.0)

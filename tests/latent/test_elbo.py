@@ -108,9 +108,9 @@ def test_the_likelihood_is_that_of_torch_for_pictures_too():
     x, x_hat = random(2, 3, 1, 4, 4)
     expected = torch.distributions.Normal(x_hat, 0.3).log_prob(x).sum(dim=(1, 2, 3))
     torch.testing.assert_close(gaussian_log_likelihood(x, x_hat, 0.3), expected, rtol=1e-13, atol=0)
-    with pytest.raises(ValueError, match="sigma is 0; it must be greater than 0"):
+    with pytest.raises(ValueError, match="sigma must be greater than 0, got 0"):
         gaussian_log_likelihood(x, x_hat, 0.0)
-    with pytest.raises(ValueError, match="samples is 0"):
+    with pytest.raises(ValueError, match="samples must be at least 1, got 0"):
         importance_bound(ppca()[0], X, SIGMA, 0)
 
 

@@ -58,7 +58,7 @@ def test_shapes(config):
     z = vae.encode(torch.zeros(1, 3, 64, 32)).mode()
     assert z.shape == (1, config.latent_channels, 64 // f, 32 // f)
     assert vae.decode(z).shape == (1, 3, 64, 32)
-    with pytest.raises(ValueError, match=f"not divisible by {f}"):
+    with pytest.raises(ValueError, match=f"must be divisible by {f}, got 64 x {f + 1}"):
         vae.encode(torch.zeros(1, 3, 64, f + 1))
 
 

@@ -114,5 +114,5 @@ def test_usage_and_perplexity():
 
 
 def test_wrong_channels_are_refused():
-    with pytest.raises(ValueError, match="the latent has 4 channels, but the codes have 3 numbers"):
+    with pytest.raises(ValueError, match="the latent must have 3 channels, got 4"):
         quantizer()(torch.zeros(1, 4, 2, 2, dtype=torch.float64))
