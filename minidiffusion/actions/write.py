@@ -22,11 +22,11 @@ def write(
     seeds: Sequence[int],
     settings: SamplingSettings,
     *,
-    temperature: Annotated[float, Option("above 0; below 1 likely tokens become likelier still")] = 1.0,
-    top_k: Annotated[int | None, Option("only the so many likeliest tokens are drawn; by default all")] = None,
-    top_p: Annotated[float, Option("only the likeliest tokens that together have this probability are drawn")] = 0.95,
-    drafts: Annotated[int, Option("so many for each picture, of which CLIP chooses one", 1, MOST_DRAFTS)] = 1,
-    rows: Annotated[int | None, Option("so many rows of tokens of the picture are kept")] = None,
+    temperature: Annotated[float, Option("above 0; below 1 probable tokens become more probable")] = 1.0,
+    top_k: Annotated[int | None, Option("only the k most probable tokens are drawn; by default all")] = None,
+    top_p: Annotated[float, Option("only the most probable tokens that together have this probability")] = 0.95,
+    drafts: Annotated[int, Option("drafts of each picture, of which CLIP chooses one", 1, MOST_DRAFTS)] = 1,
+    rows: Annotated[int | None, Option("how many rows of tokens of the picture are kept")] = None,
 ) -> Float[Tensor, "b 3 H W"]:
     r"""Pictures of the prompt, written token by token. pictures: perhaps one, whose first rows of tokens are kept.
 

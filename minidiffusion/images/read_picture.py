@@ -1,4 +1,4 @@
-r"""A picture from a file or from the web, from a stranger: read with limits on everything.
+r"""A picture from a file or a URL. Both are untrusted input: everything about it has a limit.
 
     time      one limit for the whole download, however the server spends it: slow bytes, slow headers, redirects
     size      bytes over the wire, and pixels after decompression (a file of 100 kB can hold a terabyte of white)

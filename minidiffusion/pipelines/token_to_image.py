@@ -61,7 +61,7 @@ class TokenSamplingSettings:
     top_k: int | None = None
     top_p: float = 0.95
     drafts: int = 1
-    """1 to 64: so many are written for each picture, and the one is shown that CLIP finds nearest to the prompt."""
+    """1 to 64 for each picture; the result is the draft that CLIP finds nearest to the prompt."""
     on_token: Callable[[Token], None] | None = None
     """Called after each token, to show it."""
 

@@ -164,5 +164,5 @@ def prediction_kind(path: Path) -> PredictionType:
     check_switches(fields, SCHEDULE_SWITCHES, path)
     name = fields.get("prediction_type", "epsilon")
     if not isinstance(name, str) or name not in PREDICTIONS:
-        raise CheckpointError(f"{path}: prediction_type is {name!r:.60}; valid are {', '.join(PREDICTIONS)}.")
+        raise CheckpointError(f"{path}: prediction_type must be one of {', '.join(PREDICTIONS)}, got {name!r:.60}.")
     return PREDICTIONS[name]

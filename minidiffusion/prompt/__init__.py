@@ -5,7 +5,7 @@ r"""The prompt language, Midjourney's in miniature (article 1.2). A prompt is pa
     parser       text -> Prompt, choices, repetitions
     format       Prompt -> text
     conditions   Prompt -> the weighted texts that guide each picture
-    describe     the way back, with CLIP: picture -> text
+    describe     picture -> text, with CLIP
     vocabulary   words that the model has never read
 
 The parser needs no PyTorch, so a mistake in a prompt is found before anything heavy is imported.

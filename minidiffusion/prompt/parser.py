@@ -51,11 +51,11 @@ def parse(text: str) -> Prompt:
             name, value = f"{name} {value}", ""
         if name not in FLAGS:
             near = get_close_matches(name, FLAGS, n=2)
-            valid = f"did you mean --{' or --'.join(near)}?" if near else f"valid are --{', --'.join(FLAGS)}."
+            valid = f"did you mean --{' or --'.join(near)}?" if near else f"the flags: --{', --'.join(FLAGS)}."
             raise PromptError(f"There is no flag --{name}; {valid} For the dashes themselves, write \\{sign[0]}.")
         name, kind = FLAGS[name].name, FLAGS[name].metadata["kind"]
         if name in flags:
-            raise PromptError(f"--{name} is given twice; valid is once.")
+            raise PromptError(f"--{name} is given twice.")
         flags[name] = read(f"--{name}", value, kind)
     images = []
     while image := IMAGE.match(head := head.lstrip()):

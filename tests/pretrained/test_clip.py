@@ -178,7 +178,7 @@ def test_a_torchscript_archive_cut_short_is_refused(model, tmp_path):
         ({"vision__layer_norm_eps": 1e-6}, "layer_norm_eps"),
         ({"text__intermediate_size": 100}, "intermediate_size is 100"),
         ({"text__eos_token_id": 7}, "eos_token_id is 7"),
-        ({"text__num_attention_heads": 3}, "cannot be shared evenly"),
+        ({"text__num_attention_heads": 3}, "must be divisible by 3 heads"),
         ({"text__num_attention_heads": "2"}, "is not"),
         ({"text__hidden_size": None}, "is not"),
         ({"text_config": [1]}, "which has no fields"),

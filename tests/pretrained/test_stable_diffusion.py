@@ -20,7 +20,8 @@ from minidiffusion.diffusion.schedule import make_schedule
 from minidiffusion.networks import unet as unet_module
 from minidiffusion.networks.convolution import Downsample, GroupNorm
 from minidiffusion.networks.unet import UNet, UNetConfig
-from minidiffusion.pipelines.text_to_image import SeededNoise, TextToImage
+from minidiffusion.pipelines.latent_diffusion import SeededNoise
+from minidiffusion.pipelines.text_to_image import TextToImage
 from minidiffusion.pretrained import compvis, stable_diffusion
 from minidiffusion.pretrained.clip import TRANSFORMERS_NAMES
 from minidiffusion.pretrained.diffusers_config import text_config

@@ -103,10 +103,10 @@ BAD = {
     "a --tile by the sea": "--tile is 'by the sea'; it takes no value, and words come before all flags.",
     "a --sref style.txt": f"--sref is 'style.txt'; {PICTURES}",
     "a --sref my style.png": f"--sref is 'my style.png'; {PICTURES}",
-    "a --s 1 --stylize 2": "--stylize is given twice; valid is once.",
-    "a --raw --style raw": "--raw is given twice; valid is once.",
+    "a --s 1 --stylize 2": "--stylize is given twice.",
+    "a --raw --style raw": "--raw is given twice.",
     "a --sead 7": r"There is no flag --sead; did you mean --seed? For the dashes themselves, write \--sead.",
-    "a —the house": "There is no flag --the; valid are --ar, --aspect, --seed, --chaos, --c, --no, --stylize, --s, "
+    "a —the house": "There is no flag --the; the flags: --ar, --aspect, --seed, --chaos, --c, --no, --stylize, --s, "
     "--raw, --style raw, --weird, --w, --tile, --iw, --sref, --sw, --quality, --q, --stop, --repeat, --r. "
     r"For the dashes themselves, write \—the.",
     "a --style cute": "There is no flag --style; did you mean --stylize or --style raw? "
