@@ -1,4 +1,4 @@
-r"""How fast do our chains sample, and what do they draw when asked for a picture?
+r"""How fast do our chains sample, and what pictures do they draw for a prompt?
 
     python benchmarks/mcmc.py                          # both parts; about ten minutes on one core
     python benchmarks/mcmc.py --only speed             # effective draws a second, beside blackjax if it is installed
@@ -8,8 +8,8 @@ Speed: the same algorithm with the same settings on the same density, here and i
 one core, after compilation, judged by the same effective sample size. Few chains measure what a Python call costs, many
 chains what the arithmetic costs.
 
-Pictures: for each prompt every way gets the seconds that diffusion takes for a number of pictures. The shipped judge
-reads the attributes back. The rows go to results/mcmc.csv.
+Pictures: for each prompt every method gets the seconds that diffusion takes for a number of pictures. The shipped judge
+classifies them. The rows go to results/mcmc.csv.
 """
 
 import argparse
@@ -21,21 +21,19 @@ import torch
 from torch import Tensor
 
 from benchmarks.harness import RESULTS, Row, write_csv
-from minidiffusion.checkpoint import load_model
 from minidiffusion.data.toy import two_hills
-from minidiffusion.evaluation.evaluate import obedience, read
+from minidiffusion.evaluation.evaluate import prompt_accuracy
+from minidiffusion.evaluation.exam_prompts import draw_prompts, exam_rng
+from minidiffusion.evaluation.judge import load_judge, read_attributes
 from minidiffusion.evaluation.metrics import wilson_interval
-from minidiffusion.pipelines.text_to_image import TextToImage
-from minidiffusion.evaluation.questions import draw_prompts, exam_rng
-from minidiffusion.pretrained.weights import find_weights
-from minidiffusion.pipelines.latent_mcmc import PromptDensity, LatentPrior
 from minidiffusion.mcmc import diagnostics
 from minidiffusion.mcmc.hamiltonian import hmc
 from minidiffusion.mcmc.langevin import mala
-from minidiffusion.mcmc.metropolis import State, collect, metropolis
+from minidiffusion.mcmc.metropolis import State, collect, metropolis_hastings
 from minidiffusion.mcmc.target import correlated
-from minidiffusion.evaluation.judge import Judge, JudgeConfig
 from minidiffusion.picturebook.dataset import PictureBook
+from minidiffusion.pipelines.latent_mcmc import LatentPrior, PromptDensity
+from minidiffusion.pipelines.text_to_image import TextToImage
 
 # ------------------------------------------------------------------------------------------------- speed
 
@@ -59,7 +57,7 @@ def ours(name: str, target, x: Tensor, step: float, leaps: int) -> Iterator[Stat
         case "mala":
             return mala(target, x, step=step, generator=generator)
         case _:
-            return metropolis(target, x, step=step, generator=generator)
+            return metropolis_hastings(target, x, step=step, generator=generator)
 
 
 def blackjax_sampler(name: str, target, x: Tensor, step: float, leaps: int) -> Callable[[int], Tensor]:
@@ -136,15 +134,14 @@ def speed() -> Iterator[Row]:
 
 
 def pictures(prompts: int, grids: int = 4) -> Iterator[Row]:
-    r"""Each way draws one picture a prompt in the time in which diffusion draws `grids` grids of four."""
-    shipped = find_weights("picturebook")
-    model, judge = TextToImage.load(shipped), load_model(shipped, "judge", JudgeConfig, Judge)
+    r"""Each method draws one picture a prompt in the time in which diffusion draws `grids` grids of four."""
+    model, judge = TextToImage.load("picturebook"), load_judge("picturebook")
     book = PictureBook(6000)
     with torch.no_grad():
         parts = torch.arange(6000).split(200)
         latents = torch.cat([model.vae.encode(book.pictures(part)).mode() for part in parts])
     prior = LatentPrior.fit(latents * model.vae.config.scaling_factor)
-    asked = draw_prompts(prompts, exam_rng(2), "seen", "en")
+    exam = draw_prompts(prompts, exam_rng(2), "seen", "en")
 
     start = time.perf_counter()
     for seed in range(grids):
@@ -173,17 +170,17 @@ def pictures(prompts: int, grids: int = 4) -> Iterator[Row]:
         with torch.no_grad():
             return candidates[target.similarity(candidates.clone()).argmax()][None]
 
-    answers: dict[str, list[Tensor]] = {"Gaussian, best by CLIP": [], "MALA": [], "diffusion, best by CLIP": []}
-    for seed, prompt in enumerate(asked):
+    found: dict[str, list[Tensor]] = {"Gaussian, best by CLIP": [], "MALA": [], "diffusion, best by CLIP": []}
+    for seed, prompt in enumerate(exam):
         target, generator = PromptDensity(model, prior, prompt.text), torch.Generator().manual_seed(seed)
         with torch.no_grad():
-            answers["Gaussian, best by CLIP"].append(read(judge, target.pictures(best_of(target, generator))))
-            answers["diffusion, best by CLIP"].append(read(judge, diffuse(target, prompt.text, seed)))
+            found["Gaussian, best by CLIP"].append(read_attributes(judge, target.pictures(best_of(target, generator))))
+            found["diffusion, best by CLIP"].append(read_attributes(judge, diffuse(target, prompt.text, seed)))
         u = walk(target, generator)
         with torch.no_grad():
-            answers["MALA"].append(read(judge, target.pictures(u)))
-    for way, found in answers.items():
-        shares = obedience(asked, torch.cat(found))["seen"]
+            found["MALA"].append(read_attributes(judge, target.pictures(u)))
+    for way, attributes in found.items():
+        shares = prompt_accuracy(exam, torch.cat(attributes))["seen"]
         for what in ("subject", "colour", "place", "every single", "all at once"):
             share = shares[what]
             low, high = wilson_interval(share.right, share.n)

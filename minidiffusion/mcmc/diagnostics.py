@@ -1,14 +1,15 @@
-r"""Has it worked? What chains tell about themselves (article 3.2; Vehtari et al. 2021, arXiv 1903.08008).
+r"""Convergence diagnostics of Markov chains (article 3.2; Vehtari et al. 2021, arXiv 1903.08008).
 
-Draws are `n c *rest`: n draws from each of c chains, as from `metropolis.collect`; every number of the state is judged
-alone, so the answers have the shape `*rest`.
+Draws are `n c *rest`: n draws from each of c chains, as from `metropolis.collect`. Every number of the state is
+diagnosed alone, so the results have the shape `*rest`.
 
-    rhat                 do the chains agree? below 1.01 they may; above, they do not
-    ess_bulk, ess_tail   to how many independent draws do these come? for the middle; for the 5 % and 95 % quantiles
-    mcse                 by how much may the mean be off?
-    ebfmi                do hmc's pushes reach all energies? below 0.3 they do not
+    rhat                 whether the chains agree: above 1.01 they do not
+    ess_bulk, ess_tail   the number of independent draws that are worth as much: for the mean, and for the 5 % and 95 %
+                         quantiles
+    mcse                 the standard error of the mean
+    ebfmi                whether the momenta of hmc reach all energies: below 0.3 they do not
 
-None of these can know of a mode that no chain has visited.
+None of these can detect a mode that no chain has visited.
 """
 
 import math
@@ -47,7 +48,7 @@ def rhat(draws: Float[Tensor, "n c *rest"]) -> Float[Tensor, "*rest"]:
 
     W is the mean variance within the (half) chains, B/n the variance of their means. Halves, so that a drifting chain
     disagrees with itself; ranks, so that heavy tails do no harm; distances from the median, so that chains with the
-    same middle and different width are found out. Raises ValueError for fewer than 4 draws.
+    same median and different variances are detected. Raises ValueError for fewer than 4 draws.
     """
     halves = _split(draws)
     everything = halves.flatten(0, 1).sort(dim=0).values
@@ -56,7 +57,7 @@ def rhat(draws: Float[Tensor, "n c *rest"]) -> Float[Tensor, "*rest"]:
 
 
 def ess_bulk(draws: Float[Tensor, "n c *rest"]) -> Float[Tensor, "*rest"]:
-    r"""The effective sample size of the rank-normalised draws, by which to judge the middle of the distribution.
+    r"""The effective sample size of the rank-normalised draws: how well the centre of the distribution is known.
 
     NaN if all draws are the same. Raises ValueError for fewer than 4 draws.
     """
@@ -70,9 +71,9 @@ def ess_tail(draws: Float[Tensor, "n c *rest"]) -> Float[Tensor, "*rest"]:
     """
     flat = draws.flatten(0, 1)
 
-    def ess_below(share: float) -> Tensor:
-        # Interpolating between two draws would change nothing: there is none between them.
-        quantile = flat.kthvalue(int(share * (len(flat) - 1)) + 1, dim=0).values
+    def ess_below(probability: float) -> Tensor:
+        # Interpolating between two draws would change nothing, as there is no draw between them.
+        quantile = flat.kthvalue(int(probability * (len(flat) - 1)) + 1, dim=0).values
         return _ess(_split((draws <= quantile).double().where(draws.isfinite(), torch.nan)))
 
     return torch.minimum(ess_below(0.05), ess_below(0.95))
@@ -91,18 +92,18 @@ def ebfmi(energy: Float[Tensor, "n c"]) -> Float[Tensor, "c"]:
 
         sum_i (E_i - E_{i-1})^2 / sum_i (E_i - mean)^2
 
-    How far the pushes of hmc change the energy, beside how far it ranges.
+    The change of the energy in a transition, which only the new momentum makes, relative to its variance.
     """
     return energy.diff(dim=0).square().sum(dim=0) / (energy - energy.mean(dim=0)).square().sum(dim=0)
 
 
-# ------------------------------------------------------------------------------------------------- how it is done
+# ------------------------------------------------------------------------------------------------- internals
 
 
 def _split(draws: Float[Tensor, "n c *rest"]) -> Float[Tensor, "half c2 *rest"]:
     r"""Each chain as two, in float64. Of an odd number, the middle draw is left out."""
     if len(draws) < 4:
-        raise ValueError(f"{len(draws)} draws a chain are too few to judge; valid are 4 or more")
+        raise ValueError(f"each chain must have at least 4 draws, got {len(draws)}")
     half = len(draws) // 2
     return torch.cat([draws[:half], draws[-half:]], dim=1).double()
 
@@ -131,8 +132,8 @@ def _ess(draws: Float[Tensor, "n c *rest"]) -> Float[Tensor, "*rest"]:
 
     rho compares the chains' autocovariance with the variance of all of them together: chains that disagree have few
     effective draws. In a reversible chain the pairs P_k = rho(2k) + rho(2k + 1) are positive and fall; the sum ends
-    at the first that is not positive, as the rest is noise, and none counts for more than the ones before it. As in
-    Stan, the rho that comes next counts once, if positive, and an ESS is at most n c log10(n c).
+    at the first that is not positive, as the rest is noise, and each counts as the smallest up to it. As in Stan, the
+    next rho counts once, if positive, and an ESS is at most n c log10(n c).
     """
     n, c = draws.shape[:2]
     covariance = autocovariance(draws).mean(dim=1)

@@ -1,10 +1,10 @@
-r"""Hamiltonian Monte Carlo: give x a push and let it glide over the landscape -log p (article 3.2; Neal 2011).
+r"""Hamiltonian Monte Carlo: x moves with a random momentum in the potential -log p (article 3.2; Neal 2011).
 
     H(x, p) = -log p(x) + |p|^2 / 2,      dx/dt = p,      dp/dt = score(x)
 
-The motion keeps the energy H and the volume in the space of (x, p), and so the density e^{-H} = p(x) N(p; 0, I). It
-goes far in one move, where a random walk goes back and forth. The computer's steps keep the volume exactly and the
-energy nearly; the accept rule takes care of the rest.
+The motion conserves the energy H and the volume in the space of (x, p), and so the density e^{-H} = p(x) N(p; 0, I).
+One move goes far, where a random walk goes back and forth. Leapfrog steps conserve the volume exactly and the energy
+nearly; the accept rule corrects for the difference.
 """
 
 import math
@@ -16,10 +16,19 @@ from torch import Tensor
 
 from minidiffusion.diffusion.forward import standard_normal_like
 
-from minidiffusion.mcmc.metropolis import State, accept, accept_probability, chains, check_positive, choose, log_prob_at_start, sum_of_state
-from minidiffusion.mcmc.target import Target, log_prob, score
+from .metropolis import (
+    State,
+    accept,
+    accept_probability,
+    chains,
+    check_positive,
+    choose,
+    log_prob_at_start,
+    sum_of_state,
+)
+from .target import Target, log_prob, score
 
-DIVERGENT = 1000.0  # no trajectory that resembles the true one is ever that far off in energy
+DIVERGENT = 1000.0  # an energy error of a trajectory that no longer follows the true one
 
 
 def leapfrog(
@@ -52,16 +61,17 @@ def hmc(
 ) -> Iterator[State]:
     r"""Hamiltonian Monte Carlo from x, `c *rest`.
 
-    Each transition makes n leapfrog steps; with jitter their number is drawn from 1..n, the same for all chains, lest a
-    trajectory that happens to be a full turn returns to where it came from for ever. One call of the score a leapfrog
-    step and one of log_prob a transition. The first `warmup` transitions adapt the step until moves are accepted with
-    the probability `acceptance`. States carry the energy (see `diagnostics.ebfmi`) and whether the trajectory was
-    divergent: off by more than 1000 in energy, a sign of places too narrow for the step.
+    Each transition makes n leapfrog steps; with jitter their number is drawn from 1..n, the same for all chains, as a
+    trajectory of exactly one period would return to its start every time. One call of the score a leapfrog step and one
+    of log_prob a transition. The first `warmup` transitions adapt the step until moves are accepted with the
+    probability `acceptance`. States have the energy (see `diagnostics.ebfmi`) and whether the trajectory was
+    divergent: an error of more than 1000 in energy, a sign of regions too narrow for the step.
 
     Raises ValueError unless step and n > 0, and if a chain starts where log_prob is not finite.
     """
     check_positive(n=n)
-    tuning, x = DualAveraging(step, acceptance, warmup), chains(x)
+    tuning = DualAveraging(step, acceptance, warmup)
+    x = chains(x)
     log_p, slope = log_prob_at_start(target, x), score(target, x)
     while True:
         step = tuning.step
@@ -69,26 +79,29 @@ def hmc(
         p = standard_normal_like(x, generator)
         to, p_to, slope_to = leapfrog(partial(score, target), x, p, step, leaps, slope)
         log_p_to = log_prob(target, to)
-        energy, energy_to = 0.5 * sum_of_state(p**2) - log_p, 0.5 * sum_of_state(p_to**2) - log_p_to
+        energy = 0.5 * sum_of_state(p**2) - log_p
+        energy_to = 0.5 * sum_of_state(p_to**2) - log_p_to
         divergent = ~(energy_to - energy < DIVERGENT)  # so that NaN is divergent
         probability = accept_probability(-energy_to, -energy)
         accepted = accept(probability, generator)
-        x, log_p, slope = choose(accepted, to, x), choose(accepted, log_p_to, log_p), choose(accepted, slope_to, slope)
+        x = choose(accepted, to, x)
+        log_p = choose(accepted, log_p_to, log_p)
+        slope = choose(accepted, slope_to, slope)
         energy = choose(accepted, energy_to, energy)
         tuning.update(probability)
         yield State(x, log_p, accepted, energy, divergent, torch.tensor(step, dtype=torch.float64))
 
 
 class DualAveraging:
-    r"""Looks for the step at which moves are accepted with the wanted probability (Hoffman & Gelman 2014, algorithm 5).
+    r"""Adapts the step until moves are accepted with the wanted probability (Hoffman & Gelman 2014, algorithm 5).
 
         H <- (1 - 1/(m + t_0)) H + (wanted - probability) / (m + t_0)
         log step = log(10 step_0) - sqrt(m) / gamma H
         log average <- m^-kappa log step + (1 - m^-kappa) log average
 
-    H averages by how much the moves so far fell short. For m = 1..warmup the step is tried out; then the average is
-    kept for good, since a chain whose step goes on depending on its past does not sample p. The probability is the mean
-    over the chains, which share one step. Raises ValueError unless step > 0, warmup >= 0 and 0 < wanted < 1.
+    H is the mean shortfall of the acceptance probability. For m = 1..warmup the step varies; then it is fixed at the
+    average, since a chain whose step depends on its past does not sample p. The probability is the mean over the
+    chains, which share one step. Raises ValueError unless step > 0, warmup >= 0 and 0 < wanted < 1.
     """
 
     GAMMA, T_0, KAPPA = 0.05, 10, 0.75  # the paper's
@@ -96,12 +109,14 @@ class DualAveraging:
     def __init__(self, step: float, wanted: float, warmup: int):
         check_positive(step=step)
         if not 0 < wanted < 1 or warmup < 0:
-            raise ValueError(f"acceptance is {wanted}, warmup {warmup}; valid are between 0 and 1, and 0 or more")
+            raise ValueError(f"acceptance must be between 0 and 1, and warmup at least 0, got {wanted} and {warmup}")
         self.step, self.wanted, self.warmup = step, wanted, warmup
-        self.mu, self.m, self.H, self.log_average = math.log(10 * step), 0, 0.0, 0.0
+        self.mu = math.log(10 * step)
+        self.m = 0
+        self.H = self.log_average = 0.0
 
     def update(self, probability: Tensor) -> None:
-        r"""Learns from one transition, in which the chains' moves had these probabilities of being accepted."""
+        r"""Adapts the step to the acceptance probabilities of one transition; after warmup it does nothing."""
         if self.m == self.warmup:
             return
         self.m += 1

@@ -1,13 +1,13 @@
 r"""Metropolis-Hastings: propose a move, then accept it or stay (article 3.2).
 
-A sampler of this room is a generator. It moves all chains at once and yields a `State` after each transition, without
-end; whoever iterates decides when it is enough:
+The samplers of this package are generators. They move all chains at once and yield a `State` after each transition,
+without end:
 
-    states = metropolis(target, x, step=0.5, generator=generator)
-    collect(states, 1000)                   # the way from x to where the density is: thrown away
+    states = metropolis_hastings(target, x, step=0.5, generator=generator)
+    collect(states, 1000)                   # burn-in, discarded
     draws = collect(states, 5000)           # draws.x: 5000 c *rest
 
-The accept rule is that of `langevin.mala` and `hamiltonian.hmc` too; they only propose better moves.
+`langevin.mala` and `hamiltonian.hmc` have the same accept rule, with better proposals.
 """
 
 from collections.abc import Iterator
@@ -21,24 +21,24 @@ from tqdm import tqdm
 
 from minidiffusion.diffusion.forward import standard_normal_like
 
-from minidiffusion.mcmc.target import Target, log_prob
+from .target import Target, log_prob
 
 
 class State(NamedTuple):
-    r"""All chains after one transition. What a sampler does not know is None. From `collect`, with n in front."""
+    r"""All chains after one transition; None for what a sampler does not have. From `collect`, with n in front."""
 
     x: Tensor
     r"""c *rest"""
     log_prob: Tensor | None = None
     r"""c: log p(x), up to the target's constant"""
     accepted: Tensor | None = None
-    r"""c: has this chain moved?"""
+    r"""c: whether this chain moved"""
     energy: Tensor | None = None
     r"""c: hmc's total energy"""
     divergent: Tensor | None = None
-    r"""c: has hmc's trajectory left the level of its energy?"""
+    r"""c: whether the energy error of hmc's trajectory was above `hamiltonian.DIVERGENT`"""
     step: Tensor | None = None
-    r"""a number: the step size, where it changes"""
+    r"""a number: the step size, if it is adapted or annealed"""
 
 
 def collect(states: Iterator[State], n: int, *, progress: bool = False) -> State:
@@ -46,7 +46,7 @@ def collect(states: Iterator[State], n: int, *, progress: bool = False) -> State
     check_positive(n=n)
     rows = [*tqdm(islice(states, n), total=n, desc="sampling", unit="draw", disable=not progress)]
     if len(rows) < n:
-        raise ValueError(f"{n} states asked for, but the sampler ended after {len(rows)}")
+        raise ValueError(f"the sampler ended after {len(rows)} states, before {n}")
     return State._make(None if column[0] is None else torch.stack(column) for column in zip(*rows, strict=True))
 
 
@@ -63,9 +63,9 @@ def accept_probability(
 
         min(1, p(to) q(from | to) / (p(from) q(to | from)))
 
-    log_q_back is log q(from | to), log_q_there log q(to | from); the two cancel if the proposal is symmetric. It makes
-    as much traffic from any one state to another as back, and so leaves p alone. A move to where log p is not a finite
-    number, or with a ratio that is none, is never accepted.
+    log_q_back is log q(from | to), log_q_there log q(to | from); the two cancel if the proposal is symmetric. It
+    fulfils detailed balance, p(from) P(from -> to) = p(to) P(to -> from), and so leaves p invariant. A move to where
+    log p is not finite, or whose ratio is NaN, is never accepted.
     """
     log_ratio = log_p_to - log_p_from + log_q_back - log_q_there
     valid = log_p_to.isfinite() & ~log_ratio.isnan()
@@ -85,19 +85,19 @@ def choose(
     return torch.where(accepted.reshape(-1, *[1] * (x.ndim - 1)), to, x)
 
 
-# ------------------------------------------------------------------------------------------------- the walk
+# ------------------------------------------------------------------------------------------------- the sampler
 
 
 @runtime_checkable
 class Proposal(Protocol):
-    r"""How to draw a move from x, and the log density q(to | given) of one, `c`, up to a constant."""
+    r"""A proposal distribution: a draw of a move from x, and its log density q(to | given), `c`, up to a constant."""
 
     def draw(self, x: Tensor, generator: torch.Generator | None) -> Tensor: ...
     def log_q(self, to: Tensor, given: Tensor) -> Tensor: ...
 
 
 class RandomWalk(NamedTuple):
-    r"""to = x + step z, z ~ N(0, I). Symmetric, q(to | x) = q(x | to): what cancels need not be known."""
+    r"""to = x + step z, z ~ N(0, I). Symmetric, q(to | x) = q(x | to), so log_q may be 0."""
 
     step: float
 
@@ -108,38 +108,7 @@ class RandomWalk(NamedTuple):
         return to.new_zeros(len(to))
 
 
-class Multiplicative(NamedTuple):
-    r"""to = x e^{step z}, z ~ N(0, I), for what is positive, such as a scale; every number keeps its sign.
-
-        log q(to | x) = -(log to - log x)^2 / (2 step^2) - log to
-
-    Not symmetric: the last term is 1 / to, what a step is stretched by on its way out of the logarithm.
-    """
-
-    step: float
-
-    def draw(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
-        return x * (self.step * standard_normal_like(x, generator)).exp()
-
-    def log_q(self, to: Tensor, given: Tensor) -> Tensor:
-        log_to, log_given = to.abs().log(), given.abs().log()
-        return sum_of_state(-0.5 * ((log_to - log_given) / self.step) ** 2 - log_to)
-
-
-class Independent(NamedTuple):
-    r"""to ~ N(mean, std^2), wherever x is. Good if its tails are wider than the target's, and hopeless otherwise."""
-
-    mean: Tensor | float
-    std: Tensor | float
-
-    def draw(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
-        return self.mean + self.std * standard_normal_like(x, generator)
-
-    def log_q(self, to: Tensor, given: Tensor) -> Tensor:
-        return sum_of_state(-0.5 * ((to - self.mean) / self.std) ** 2)
-
-
-def metropolis(
+def metropolis_hastings(
     target: Target,
     x: Tensor,
     *,
@@ -147,7 +116,7 @@ def metropolis(
     proposal: Proposal | None = None,
     generator: torch.Generator | None = None,
 ) -> Iterator[State]:
-    r"""Metropolis-Hastings from x, `c *rest`: a random walk of that step, or any proposal.
+    r"""Metropolis-Hastings from x, `c *rest`, with a random walk of that step or any other proposal.
 
     (Metropolis et al. 1953; Hastings 1970.) One call of log_prob a transition. Raises ValueError unless there is either
     a step > 0 or a proposal, and if a chain starts where log_prob is not finite.
@@ -156,7 +125,7 @@ def metropolis(
         check_positive(step=step)
         proposal = RandomWalk(step)
     elif step is not None or proposal is None:
-        raise ValueError("metropolis needs a step or a proposal, and not both")
+        raise ValueError("metropolis_hastings needs a step or a proposal, and not both")
     x = chains(x)
     log_p = log_prob_at_start(target, x)
     while True:
@@ -168,13 +137,13 @@ def metropolis(
         yield State(x, log_p, accepted)
 
 
-# ------------------------------------------------------------------------------------------------- what is valid
+# ------------------------------------------------------------------------------------------------- checks
 
 
 def chains(x: Tensor) -> Tensor:
-    r"""x, without a history of gradients. Raises ValueError unless it is `c *rest` of floats."""
+    r"""x, detached from any graph. Raises ValueError unless it is `c *rest` of floating-point numbers."""
     if x.ndim < 1 or len(x) < 1 or not x.is_floating_point():
-        raise ValueError(f"x is {tuple(x.shape)} of {x.dtype}; valid is (chains, ...) of floating-point numbers")
+        raise ValueError(f"x must be (chains, ...) of floating-point numbers, got {tuple(x.shape)} of {x.dtype}")
     return x.detach()
 
 
@@ -183,7 +152,7 @@ def log_prob_at_start(target: Target, x: Float[Tensor, "c *rest"]) -> Float[Tens
     log_p = log_prob(target, x)
     bad = (~log_p.isfinite()).nonzero().flatten().tolist()
     if bad:
-        raise ValueError(f"log_prob is not finite where chains {bad} start; a chain must start where p(x) > 0")
+        raise ValueError(f"log_prob must be finite where chains start, which it is not for the chains {bad}")
     return log_p
 
 
@@ -191,9 +160,9 @@ def check_positive(**numbers: int | float) -> None:
     r"""Raises ValueError, with the name, unless each number is greater than 0."""
     for name, value in numbers.items():
         if not value > 0:
-            raise ValueError(f"{name} is {value}; it must be greater than 0")
+            raise ValueError(f"{name} must be greater than 0, got {value}")
 
 
 def sum_of_state(x: Tensor) -> Float[Tensor, "c"]:
-    r"""Over everything but the chains."""
+    r"""The sum over all dimensions but that of the chains."""
     return x.reshape(len(x), -1).sum(dim=1)

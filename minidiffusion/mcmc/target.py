@@ -1,15 +1,14 @@
-r"""What can be sampled: whatever knows the logarithm of its density, or the slope of that (article 3.2).
+r"""Targets: what can be sampled is what has the logarithm of its density, or its gradient (article 3.2).
 
     log_prob(x)     log p(x) for each chain, up to a constant that no sampler needs
     score(x)        its gradient; if a target has none, autograd finds it
 
-x has the shape `c *rest`: c chains side by side, each with a state of any shape, be it a number, a vector or a picture.
-`data.toy.GaussianMixture` and `data.toy.Rings` are targets too. Those below know their mean and variance, and (but for
-one) how to draw from themselves without any chain, so that whatever a sampler claims can be checked.
+x has the shape `c *rest`: c chains, each with a state of any shape: a number, a vector or a picture.
+`data.toy.GaussianMixture` and `data.toy.Rings` are targets too. `Gaussian` and `Funnel` have a known mean and variance
+and can be sampled directly, so that samplers can be tested.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -18,13 +17,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from minidiffusion.diffusion.prediction import Prediction
+from minidiffusion.diffusion.prediction import Denoise
 from minidiffusion.diffusion.schedule import Schedule
 
 
 @runtime_checkable
 class Target(Protocol):
-    r"""Has the log density of each chain, `c`, at x, `c *rest`. A `score` is welcome."""
+    r"""Has the log density of each chain, `c`, at x, `c *rest`. Without a method `score`, autograd is used."""
 
     def log_prob(self, x: Tensor, /) -> Tensor: ...
 
@@ -42,7 +41,7 @@ def log_prob(target: Target, x: Float[Tensor, "c *rest"]) -> Float[Tensor, "c"]:
         value = target.log_prob(x)
     if value.shape != x.shape[:1]:
         got, valid = tuple(value.shape), tuple(x.shape[:1])
-        raise ValueError(f"log_prob gave shape {got} for x of shape {tuple(x.shape)}; valid is {valid}, one a chain")
+        raise ValueError(f"log_prob must have shape {valid}, one number a chain, got {got} for x of {tuple(x.shape)}")
     return value
 
 
@@ -57,7 +56,7 @@ def score(target: Target | Scored, x: Float[Tensor, "c *rest"]) -> Float[Tensor,
     return gradient
 
 
-# ------------------------------------------------------------------------------------------------- ready-made targets
+# ------------------------------------------------------------------------------------------------- examples
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,52 +94,18 @@ class Gaussian:
 def correlated(d: int, rho: float) -> Gaussian:
     r"""A Gaussian whose coordinates all have variance 1, and correlation rho^|i - j|.
 
-    The widest and the narrowest direction differ by up to (1 + rho) / (1 - rho) in width, which is what makes it hard.
+    The standard deviations along its axes differ by a factor of up to (1 + rho) / (1 - rho), which makes it hard.
     """
     index = torch.arange(d, dtype=torch.float64)
     return Gaussian(torch.zeros(d, dtype=torch.float64), rho ** (index[:, None] - index).abs())
 
 
-class Banana(NamedTuple):
-    r"""A bent Gaussian (Haario et al. 1999): x_1 ~ N(0, width^2), x_2 = bend (x_1^2 - width^2) + N(0, 1).
-
-    Bending changes no volume, so the density is that of the Gaussian before; means are 0, the variance of x_2 is
-    1 + 2 bend^2 width^4.
-    """
-
-    width: float = 2.0
-    bend: float = 0.25
-
-    @property
-    def mean(self) -> Float[Tensor, "2"]:
-        return torch.zeros(2, dtype=torch.float64)
-
-    @property
-    def variance(self) -> Float[Tensor, "2"]:
-        return torch.tensor([self.width**2, 1 + 2 * self.bend**2 * self.width**4], dtype=torch.float64)
-
-    def sample(self, n: int, generator: torch.Generator | None = None) -> Float[Tensor, "n 2"]:
-        z_1, z_2 = torch.randn(2, n, generator=generator, dtype=torch.float64)
-        return torch.stack([self.width * z_1, z_2 + self.bend * self.width**2 * (z_1**2 - 1)], dim=1)
-
-    def log_prob(self, x: Float[Tensor, "c d"]) -> Float[Tensor, "c"]:
-        x_1, straight = self._straightened(x)
-        return -0.5 * ((x_1 / self.width) ** 2 + straight**2) - math.log(2 * math.pi * self.width)
-
-    def score(self, x: Float[Tensor, "c d"]) -> Float[Tensor, "c d"]:
-        x_1, straight = self._straightened(x)
-        return torch.stack([-x_1 / self.width**2 + 2 * self.bend * x_1 * straight, -straight], dim=1)
-
-    def _straightened(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        _check_width(x, 2)
-        return x[:, 0], x[:, 1] - self.bend * (x[:, 0] ** 2 - self.width**2)
-
-
 class Funnel(NamedTuple):
     r"""Neal's funnel (Neal 2003, section 8): v ~ N(0, width^2) is the first coordinate, the others are N(0, e^v).
 
-    Its neck, where v is small, is narrower than any fixed step; its mouth is wider than any number of them. The
-    variance of the others is e^{width^2 / 2}, but hardly any sample is large enough to show it.
+    Where v is small it is narrower than any fixed step, where v is large wider than many of them: the standard test of
+    HMC, whose trajectories diverge in the neck. The variance of the others is e^{width^2 / 2}, but an estimate from
+    samples rarely reaches it, so heavy are the tails.
     """
 
     d: int = 10
@@ -169,62 +134,37 @@ class Funnel(NamedTuple):
 
     def score(self, x: Float[Tensor, "c d"]) -> Float[Tensor, "c d"]:
         v, others = self._parts(x)
-        pull = -others * (-v).exp()
-        return torch.cat([-v / self.width**2 - 0.5 * (pull * others + 1).sum(dim=1, keepdim=True), pull], dim=1)
+        score_others = -others * (-v).exp()
+        score_v = -v / self.width**2 - 0.5 * (score_others * others + 1).sum(dim=1, keepdim=True)
+        return torch.cat([score_v, score_others], dim=1)
 
     def _parts(self, x: Tensor) -> tuple[Float[Tensor, "c 1"], Float[Tensor, "c rest"]]:
         _check_width(x, self.d)
         return x[:, :1], x[:, 1:]
 
 
-class DoubleWell(NamedTuple):
-    r"""p(x) ~ exp(-height (x^2 - 1)^2) for every number of x: two valleys at -1 and 1, and a hill of `height` between.
-
-    For states of any shape. The constant is unknown, and it has no `sample`; mean and variance are those of one number.
-    """
-
-    height: float = 2.0
-
-    @property
-    def mean(self) -> Float[Tensor, ""]:
-        return torch.zeros((), dtype=torch.float64)
-
-    @property
-    def variance(self) -> Float[Tensor, ""]:
-        r"""By the trapezoidal rule, which is exact to rounding for a smooth function that dies out at both ends."""
-        x = torch.linspace(-6, 6, 2001, dtype=torch.float64)
-        p = (-self.height * (x**2 - 1) ** 2).exp()
-        return (p * x**2).sum() / p.sum()
-
-    def log_prob(self, x: Float[Tensor, "c *rest"]) -> Float[Tensor, "c"]:
-        return -self.height * ((x**2 - 1) ** 2).reshape(len(x), -1).sum(dim=1)
-
-    def score(self, x: Float[Tensor, "c *rest"]) -> Float[Tensor, "c *rest"]:
-        return -4 * self.height * x * (x**2 - 1)
-
-
 def _check_width(x: Tensor, d: int) -> None:
     if x.ndim != 2 or x.shape[1] != d:
-        raise ValueError(f"x has shape {tuple(x.shape)}; valid for this target is (chains, {d})")
+        raise ValueError(f"x must have the shape (chains, {d}), got {tuple(x.shape)}")
 
 
-# ------------------------------------------------------------------------------------------------- a trained model
+# ------------------------------------------------------------------------------------------------- denoisers
 
 
 class NoisedData(NamedTuple):
-    r"""x_t = alpha_t x_0 + sigma_t eps at one time t in 1..T, as a denoiser knows it: by its score alone.
+    r"""x_t = alpha_t x_0 + sigma_t eps at one time t in 1..T, of which a denoiser gives the score.
 
         score = -eps_hat / sigma_t      (Song & Ermon 2019; `diffusion.prediction`)
 
-    Without log_prob there is nothing to accept or reject by: it is for `ula` and `annealed`. score raises ValueError
-    for a t outside 1..T; at 0 there is no noise to predict.
+    It has no log_prob, which the accept rule needs, so it is for `ula` and `annealed`. `score` raises ValueError for a
+    t outside 1..T; at 0 there is no noise to predict.
     """
 
-    denoise: Callable[[Tensor, Tensor], Prediction]
+    denoise: Denoise
     schedule: Schedule
     t: int
 
     def score(self, x: Float[Tensor, "c *rest"]) -> Float[Tensor, "c *rest"]:
         if not 1 <= self.t <= self.schedule.T:
-            raise ValueError(f"t is {self.t}; noised data has a score at times 1 to {self.schedule.T}")
+            raise ValueError(f"t must be between 1 and {self.schedule.T}, got {self.t}")
         return -self.denoise(x, torch.tensor(self.t)).eps / self.schedule.sigma[self.t].to(x)

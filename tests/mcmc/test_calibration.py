@@ -18,7 +18,8 @@ import torch
 
 from minidiffusion.mcmc.hamiltonian import hmc
 from minidiffusion.mcmc.langevin import mala, ula
-from minidiffusion.mcmc.metropolis import Independent, Multiplicative, collect, metropolis
+from minidiffusion.mcmc.metropolis import collect, metropolis_hastings
+from tests.mcmc.examples import Independent, Multiplicative
 
 
 class Mean(NamedTuple):
@@ -66,12 +67,12 @@ class Precision(NamedTuple):
 
 
 SAMPLERS = {
-    "mean, random walk": (Mean, partial(metropolis, step=1.0)),
-    "mean, independent": (Mean, partial(metropolis, proposal=Independent(0.5, 1.2))),
+    "mean, random walk": (Mean, partial(metropolis_hastings, step=1.0)),
+    "mean, independent": (Mean, partial(metropolis_hastings, proposal=Independent(0.5, 1.2))),
     "mean, mala": (Mean, partial(mala, step=0.3)),
     "mean, hmc": (Mean, partial(hmc, step=0.7, n=3)),
-    "precision, random walk": (Precision, partial(metropolis, step=1.0)),
-    "precision, multiplicative": (Precision, partial(metropolis, proposal=Multiplicative(0.6))),
+    "precision, random walk": (Precision, partial(metropolis_hastings, step=1.0)),
+    "precision, multiplicative": (Precision, partial(metropolis_hastings, proposal=Multiplicative(0.6))),
     "precision, mala": (Precision, partial(mala, step=0.2)),
     "precision, hmc": (Precision, partial(hmc, step=0.5, n=3)),
 }
@@ -128,7 +129,10 @@ def test_geweke_notices_a_sampler_that_is_slightly_wrong():
         def log_q(self, to, given):
             return torch.zeros(len(to), dtype=to.dtype)
 
-    for model, sampler in ((Mean, partial(ula, step=0.1)), (Precision, partial(metropolis, proposal=Symmetric(0.6)))):
+    for model, sampler in (
+        (Mean, partial(ula, step=0.1)),
+        (Precision, partial(metropolis_hastings, proposal=Symmetric(0.6))),
+    ):
         assert ks_p(model.cdf(geweke(model, sampler)[1])) < 1e-3
 
 
@@ -160,7 +164,7 @@ def test_calibration_notices_a_posterior_that_is_too_narrow_or_beside_the_point(
             return super().log_prob(theta - 0.4)
 
     for wrong in (TooSure, Shifted):
-        assert even_p(ranks(wrong, partial(metropolis, step=1.0)), 100) < 1e-3
+        assert even_p(ranks(wrong, partial(metropolis_hastings, step=1.0)), 100) < 1e-3
 
 
 def test_the_p_values_are_right():

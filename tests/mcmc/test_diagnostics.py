@@ -154,7 +154,7 @@ def test_nothing_is_known_of_nan_or_of_a_constant():
     draws[3, 1] = torch.nan
     for function, _ in FUNCTIONS.values():
         assert math.isnan(function(draws)) and math.isnan(function(torch.full((100, 4), 0.1)))
-        with pytest.raises(ValueError, match="3 draws a chain are too few to judge; valid are 4 or more"):
+        with pytest.raises(ValueError, match="must have at least 4 draws, got 3"):
             function(draws[:3])
 
 

@@ -6,7 +6,8 @@ import torch
 from minidiffusion.mcmc.diagnostics import ebfmi
 from minidiffusion.mcmc.hamiltonian import DualAveraging, hmc, leapfrog
 from minidiffusion.mcmc.metropolis import collect
-from minidiffusion.mcmc.target import Banana, DoubleWell, Funnel, correlated
+from minidiffusion.mcmc.target import Funnel, correlated
+from tests.mcmc.examples import Banana, DoubleWell
 
 TARGETS = {"gaussian": correlated(3, 0.8), "banana": Banana(), "funnel": Funnel(d=4, width=1.0)}
 
@@ -154,9 +155,9 @@ def test_energy_is_that_of_the_state_and_the_pushes_reach_all_of_it():
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"n": 0}, "n is 0; it must be greater than 0"),
-        ({"acceptance": 1.0}, "acceptance is 1.0, warmup 0; valid are between 0 and 1, and 0 or more"),
-        ({"warmup": -1}, "acceptance is 0.8, warmup -1; valid are"),
+        ({"n": 0}, "n must be greater than 0, got 0"),
+        ({"acceptance": 1.0}, "acceptance must be between 0 and 1, and warmup at least 0, got 1.0 and 0"),
+        ({"warmup": -1}, "got 0.8 and -1"),
     ],
 )
 def test_wrong_arguments_are_told_what_is_valid(options, message):

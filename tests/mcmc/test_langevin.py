@@ -9,8 +9,9 @@ from minidiffusion.diffusion import ideal
 from minidiffusion.diffusion.prediction import Prediction
 from minidiffusion.diffusion.schedule import make_schedule
 from minidiffusion.mcmc.langevin import annealed, mala, ula
-from minidiffusion.mcmc.metropolis import collect, metropolis
-from minidiffusion.mcmc.target import Banana, Gaussian, NoisedData, correlated
+from minidiffusion.mcmc.metropolis import collect, metropolis_hastings
+from minidiffusion.mcmc.target import Gaussian, NoisedData, correlated
+from tests.mcmc.examples import Banana
 
 
 def random(*shape, seed=0):
@@ -60,7 +61,9 @@ def test_mala_is_metropolis_with_the_langevin_step_as_its_proposal():
 
     start = target.sample(50, torch.Generator().manual_seed(0))
     ours = collect(mala(target, start, step=step, generator=torch.Generator().manual_seed(1)), 50)
-    theirs = collect(metropolis(target, start, proposal=LangevinStep(), generator=torch.Generator().manual_seed(1)), 50)
+    theirs = collect(
+        metropolis_hastings(target, start, proposal=LangevinStep(), generator=torch.Generator().manual_seed(1)), 50
+    )
     assert 0.5 < ours.accepted.double().mean() < 0.99
     assert torch.equal(ours.accepted, theirs.accepted)
     torch.testing.assert_close(ours.x, theirs.x)
@@ -169,11 +172,11 @@ def test_annealing_by_hand():
 @pytest.mark.parametrize(
     "sigmas, options, message",
     [
-        ([1.0, 2.0], {"step": 0.1}, "valid are levels that fall"),
-        ([1.0, 0.0], {"step": 0.1}, "stay above 0"),
-        ([], {"step": 0.1}, r"sigmas are \[\]"),
-        ([1.0], {"step": 0.0}, "step is 0.0"),
-        ([1.0], {"step": 0.1, "n": 0}, "n is 0"),
+        ([1.0, 2.0], {"step": 0.1}, "sigmas must fall"),
+        ([1.0, 0.0], {"step": 0.1}, "be greater than 0, got"),
+        ([], {"step": 0.1}, r"got \[\]"),
+        ([1.0], {"step": 0.0}, "step must be greater than 0, got 0.0"),
+        ([1.0], {"step": 0.1, "n": 0}, "n must be greater than 0, got 0"),
     ],
 )
 def test_wrong_arguments_of_annealing_are_told_what_is_valid(sigmas, options, message):
@@ -182,7 +185,7 @@ def test_wrong_arguments_of_annealing_are_told_what_is_valid(sigmas, options, me
 
 
 def test_wrong_arguments_of_ula_are_told_what_is_valid():
-    with pytest.raises(ValueError, match=r"step is -0\.1; it must be greater than 0"):
+    with pytest.raises(ValueError, match=r"step must be greater than 0, got -0\.1"):
         next(ula(Banana(), random(3, 2), step=-0.1))
     with pytest.raises(ValueError, match="floating-point numbers"):
         next(ula(Banana(), torch.zeros(3, 2, dtype=torch.int64), step=0.1))

@@ -10,20 +10,19 @@ import torch
 from minidiffusion.mcmc.hamiltonian import hmc
 from minidiffusion.mcmc.langevin import mala
 from minidiffusion.mcmc.metropolis import (
-    Independent,
-    Multiplicative,
     RandomWalk,
     State,
     accept,
     accept_probability,
     choose,
     collect,
-    metropolis,
+    metropolis_hastings,
 )
-from minidiffusion.mcmc.target import DoubleWell, correlated
+from minidiffusion.mcmc.target import correlated
+from tests.mcmc.examples import DoubleWell, Independent, Multiplicative
 
 SAMPLERS = {
-    "metropolis": partial(metropolis, step=0.8),
+    "metropolis": partial(metropolis_hastings, step=0.8),
     "mala": partial(mala, step=0.2),
     "hmc": partial(hmc, step=0.3, n=4),
 }
@@ -194,13 +193,13 @@ def test_nothing_known_is_computed_again(name, scores):
 @pytest.mark.parametrize(
     "x, step, message",
     [
-        (torch.zeros(3, 2, dtype=torch.float64), 0.0, "step is 0.0; it must be greater than 0"),
-        (torch.zeros(3, 2, dtype=torch.float64), -1.0, "step is -1.0; it must be greater than 0"),
-        (torch.zeros(3, 2, dtype=torch.float64), math.nan, "step is nan; it must be greater than 0"),
-        (torch.zeros((), dtype=torch.float64), 0.1, r"x is \(\) of torch.float64; valid is \(chains, ...\)"),
-        (torch.zeros(3, 2, dtype=torch.int64), 0.1, r"x is \(3, 2\) of torch.int64; valid .* floating-point"),
-        (torch.zeros(3, 5, dtype=torch.float64), 0.1, r"x has shape \(3, 5\); valid for this target is \(chains, 2\)"),
-        (torch.tensor([[0.0, 0.0], [torch.nan, 0.0]]).double(), 0.1, r"not finite where chains \[1\] start"),
+        (torch.zeros(3, 2, dtype=torch.float64), 0.0, "step must be greater than 0, got 0.0"),
+        (torch.zeros(3, 2, dtype=torch.float64), -1.0, "step must be greater than 0, got -1.0"),
+        (torch.zeros(3, 2, dtype=torch.float64), math.nan, "step must be greater than 0, got nan"),
+        (torch.zeros((), dtype=torch.float64), 0.1, r"x must be \(chains, ...\) of .*, got \(\) of torch.float64"),
+        (torch.zeros(3, 2, dtype=torch.int64), 0.1, r"of floating-point numbers, got \(3, 2\) of torch.int64"),
+        (torch.zeros(3, 5, dtype=torch.float64), 0.1, r"x must have the shape \(chains, 2\), got \(3, 5\)"),
+        (torch.tensor([[0.0, 0.0], [torch.nan, 0.0]]).double(), 0.1, r"must be finite where chains start, .* \[1\]"),
     ],
 )
 def test_wrong_arguments_are_told_what_is_valid(name, x, step, message):
@@ -211,19 +210,21 @@ def test_wrong_arguments_are_told_what_is_valid(name, x, step, message):
 def test_metropolis_needs_a_step_or_a_proposal():
     for options in ({}, {"step": 0.1, "proposal": RandomWalk(0.1)}):
         with pytest.raises(ValueError, match="a step or a proposal, and not both"):
-            next(metropolis(correlated(2, 0.5), random(3, 2), **options))
+            next(metropolis_hastings(correlated(2, 0.5), random(3, 2), **options))
 
 
 def test_collect_goes_on_where_it_stopped_and_says_if_there_is_no_more():
     def states():
-        return metropolis(correlated(2, 0.5), random(3, 2), step=0.5, generator=torch.Generator().manual_seed(0))
+        return metropolis_hastings(
+            correlated(2, 0.5), random(3, 2), step=0.5, generator=torch.Generator().manual_seed(0)
+        )
 
     whole, parts = collect(states(), 10), states()
     torch.testing.assert_close(torch.cat([collect(parts, 4).x, collect(parts, 6).x]), whole.x, rtol=0, atol=0)
     torch.testing.assert_close(collect(islice(states(), 1, None, 2), 5).x, whole.x[1::2], rtol=0, atol=0)
-    with pytest.raises(ValueError, match="10 states asked for, but the sampler ended after 4"):
+    with pytest.raises(ValueError, match="ended after 4 states, before 10"):
         collect(islice(states(), 4), 10)
-    with pytest.raises(ValueError, match="n is 0; it must be greater than 0"):
+    with pytest.raises(ValueError, match="n must be greater than 0, got 0"):
         collect(states(), 0)
 
 

@@ -11,8 +11,9 @@ from minidiffusion.data.toy import GaussianMixture, Rings, two_hills
 from minidiffusion.mcmc.diagnostics import ebfmi, ess_bulk, ess_tail, mcse, rhat
 from minidiffusion.mcmc.hamiltonian import hmc
 from minidiffusion.mcmc.langevin import mala
-from minidiffusion.mcmc.metropolis import Independent, collect, metropolis
-from minidiffusion.mcmc.target import Banana, DoubleWell, Funnel, correlated
+from minidiffusion.mcmc.metropolis import collect, metropolis_hastings
+from minidiffusion.mcmc.target import Funnel, correlated
+from tests.mcmc.examples import Banana, DoubleWell, Independent
 
 C, N, WARMUP = 10, 5000, 300
 
@@ -45,14 +46,14 @@ def z_scores(draws, target):
 
 
 MIXES = {
-    "gaussian by metropolis": (metropolis, correlated(2, 0.8), 2, {"step": 1.2}),
+    "gaussian by metropolis": (metropolis_hastings, correlated(2, 0.8), 2, {"step": 1.2}),
     "100 dimensions by hmc": (hmc, correlated(100, 0.5), 100, {"step": 0.1, "n": 4, "warmup": WARMUP}),
-    "banana by metropolis": (metropolis, Banana(), 2, {"step": 2.4}),
+    "banana by metropolis": (metropolis_hastings, Banana(), 2, {"step": 2.4}),
     "short banana by mala": (mala, Banana(width=1.0, bend=0.5), 2, {"step": 0.6}),
     "banana by hmc": (hmc, Banana(), 2, {"step": 0.7, "n": 4}),
-    "double well by metropolis": (metropolis, DoubleWell(), 1, {"step": 1.2}),
-    "two hills by metropolis": (metropolis, two_hills(), 2, {"step": 1.5}),
-    "rings by independent proposals": (metropolis, Rings(), 2, {"proposal": Independent(0.0, 1.4)}),
+    "double well by metropolis": (metropolis_hastings, DoubleWell(), 1, {"step": 1.2}),
+    "two hills by metropolis": (metropolis_hastings, two_hills(), 2, {"step": 1.5}),
+    "rings by independent proposals": (metropolis_hastings, Rings(), 2, {"proposal": Independent(0.0, 1.4)}),
 }
 
 
@@ -67,7 +68,7 @@ def test_mean_and_variance_are_right(name):
 
 
 def test_a_random_walk_is_lost_in_100_dimensions():
-    draws = run(metropolis, correlated(100, 0.5), 100, draws=1000, step=0.2)
+    draws = run(metropolis_hastings, correlated(100, 0.5), 100, draws=1000, step=0.2)
     assert 0.1 < draws.accepted.double().mean() < 0.5
     assert rhat(draws.x[..., ::20]).min() > 1.1 and ess_bulk(draws.x[..., ::20]).max() < 100
 
@@ -79,7 +80,7 @@ def test_small_steps_stay_on_the_hill_or_the_ring_where_they_are():
 
 def test_the_neck_of_the_funnel_is_too_narrow_for_a_fixed_step():
     v = Funnel().variance[0]
-    for sampler, options in ((metropolis, {"step": 1.0}), (mala, {"step": 0.1}), (hmc, {"step": 0.2})):
+    for sampler, options in ((metropolis_hastings, {"step": 1.0}), (mala, {"step": 0.1}), (hmc, {"step": 0.2})):
         draws = run(sampler, Funnel(), 10, draws=1000, **options)
         neck = draws.x[..., 0]
         assert rhat(neck) > 1.1 and ess_tail(neck) < 100, sampler
