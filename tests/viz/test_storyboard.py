@@ -52,5 +52,11 @@ def test_a_line_is_folded_to_its_panel_and_nothing_of_it_is_lost(axes):
     assert min(left.y0, right.y0) > below.y1
 
 
+def test_a_long_line_does_not_reach_the_title_below_it():
+    above, below = storyboard([Panel("repaint", 3 * LINE, PICTURE), Panel("pan", LINE, PICTURE)], 1, side=1.45).axes
+    FigureCanvasAgg(above.figure).draw()
+    assert above.xaxis.label.get_window_extent().y0 > below.get_tightbbox().y1
+
+
 def test_no_figure_stays_open(axes):
     assert plt.get_fignums() == []
