@@ -53,7 +53,8 @@ def test_a_line_is_folded_to_its_panel_and_nothing_of_it_is_lost(axes):
 
 
 def test_a_long_line_does_not_reach_the_title_below_it():
-    above, below = storyboard([Panel("repaint", 3 * LINE, PICTURE), Panel("pan", LINE, PICTURE)], 1, side=1.45).axes
+    long, short = Panel("repaint", 2 * LINE, PICTURE), Panel("zoom", "zoom()", PICTURE)
+    above, _, below, _ = storyboard([long, short, short, short], columns=2, side=1.45).axes
     FigureCanvasAgg(above.figure).draw()
     assert above.xaxis.label.get_window_extent().y0 > below.get_tightbbox().y1
 
