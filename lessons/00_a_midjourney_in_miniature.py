@@ -9,8 +9,8 @@
 # - measure what changing one word does to a picture.
 #
 # **Time** 30 minutes. **Article** sections 1.1 to 1.3 and 6.1. **Needs** no GPU, no download.
-# **Files** `minidiffusion/pipelines/text_to_image.py`, `minidiffusion/diffusion/guidance.py`,
-# `minidiffusion/clip/tokenizer.py`, `minidiffusion/picturebook/scene.py`.
+# **Files** `minidiffusion/pipelines/text_to_image.py`, and `latent_diffusion.py` beside it;
+# `minidiffusion/diffusion/guidance.py`, `minidiffusion/clip/tokenizer.py`, `minidiffusion/picturebook/scene.py`.
 
 # %%
 import numpy as np
@@ -22,8 +22,8 @@ from minidiffusion import viz
 from minidiffusion.diffusion.guidance import classifier_free
 from minidiffusion.diffusion.prediction import Prediction, denoiser
 from minidiffusion.diffusion.sampler import SAMPLERS
+from minidiffusion.pipelines.latent_diffusion import SeededNoise
 from minidiffusion.pipelines.text_to_image import TextToImage
-from minidiffusion.pipelines.text_to_image import SeededNoise
 
 # %% [markdown]
 # ## 1. Type a prompt
@@ -65,7 +65,7 @@ viz.strip([picture.image for picture in pictures], [f"seed {picture.record.seed}
 # |---|---|---|---|
 # | **tokenizer** (分词器) | text to a few small integers, the **tokens** (词元) | `clip/tokenizer.py` | 13 |
 # | **CLIP** text encoder (文本编码器) | a vector for each token, which knows what it means in a picture | `clip/encoder.py` | 13 |
-# | noise (噪声) | a seed to a field of random numbers, x_T | `pipelines/text_to_image.py` | 01 |
+# | noise (噪声) | a seed to a field of random numbers, x_T | `pipelines/latent_diffusion.py` | 01 |
 # | **sampler** (采样器) + **U-Net** | noise to a small clean field, x_0, in 25 steps | `diffusion/sampler.py`, `networks/unet.py` | 03, 06, 11 |
 # | **VAE** decoder (变分自编码器的解码器) | that field, the **latent** (潜在变量), to a picture | `latent/vae.py` | 12 |
 #
@@ -97,9 +97,9 @@ print("CLIP makes of them an array of the shape (batch, tokens, width):", tuple(
 # **Predict.** After how many of the 25 steps can you tell that it is a house? Its colour? The windows?
 
 # %%
-steps = list(model.trajectory(prompt, seeds=[0], steps=25))
+steps = list(model.sample(prompt, seeds=[0], steps=25))
 chosen = [steps[i] for i in (0, 2, 5, 9, 15, 24)]
-viz.prompt_path(
+viz.denoising_steps(
     tokens,
     states=[model.decode(step.x)[0] for step in chosen],
     guesses=[model.decode(step.x0_hat)[0] for step in chosen],

@@ -207,7 +207,7 @@ schedules = {name: make_schedule(name) for name in names}
 times = [0, 100, 200, 400, 600, 800, 1000]
 eps = torch.randn(len(times), *x_0.shape, generator=generator)
 noised = q_sample(x_0.expand_as(eps), schedules["cosine"].alpha[times].float() ** 2, eps)
-viz.destruction(
+viz.forward_process(
     list(noised),
     times,
     {name: s.alpha**2 / (s.alpha**2 + s.sigma**2) for name, s in schedules.items()},

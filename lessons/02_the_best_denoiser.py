@@ -113,7 +113,7 @@ hills = toy.two_hills()
 side = torch.linspace(-2.5, 2.5, 15, dtype=torch.float64)
 points = torch.cartesian_prod(side, side)
 noised = {t: hills.noised(schedule.alpha[t], schedule.sigma[t]) for t in (900, 600, 250)}
-viz.arrows(points, [m.score(points) for m in noised.values()], [m.log_prob for m in noised.values()],
+viz.vector_fields(points, [m.score(points) for m in noised.values()], [m.log_prob for m in noised.values()],
            [f"t = {t}, sigma = {schedule.sigma[t]:.2f}" for t in noised])  # fmt: skip
 
 # %% [markdown]

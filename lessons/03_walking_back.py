@@ -50,7 +50,7 @@ def way_back(s, t, x_t):
     return {"what x_s was, given x_t": density / density.max(), "x_s alone": 0.5 * before / before.max()}
 
 
-viz.hills(line, [way_back(s, t=600, x_t=0.2) for s in (599, 350, 0)], ["s = 599", "s = 350", "s = 0"])
+viz.densities(line, [way_back(s, t=600, x_t=0.2) for s in (599, 350, 0)], ["s = 599", "s = 350", "s = 0"])
 
 # %% [markdown]
 # One step back: a narrow Gaussian around where we are. 250 steps: it has two tops, and is a Gaussian no more. All the way:
@@ -83,7 +83,7 @@ def product(t, x_0=-1.0, x_t=0.7):
     return {name: torch.exp(-((line - mean) ** 2) / (2 * v)) / v.sqrt() for name, (mean, v) in said.items()}
 
 
-viz.hills(line, [product(t) for t in (100, 400, 800)], [f"t = {t}, s = {t - 40}" for t in (100, 400, 800)])
+viz.densities(line, [product(t) for t in (100, 400, 800)], [f"t = {t}, s = {t - 40}" for t in (100, 400, 800)])
 
 # %% [markdown]
 # (Forty steps at once, so that the hills can be told apart.) At t = 100 both are sure of themselves, x_0 a little more, and

@@ -132,7 +132,7 @@ model = TextToImage.load("picturebook")
 
 
 def boats(name, steps, seeds):
-    batches = [model.generate("a boat", seeds, n, guidance=1.0, sampler=name) for n in steps]
+    batches = [model.generate("a boat", seeds, steps=n, guidance=1.0, sampler=name) for n in steps]
     rows = [[batch[i] for batch in batches] for i in range(len(seeds))]
     return viz.grid(rows, [f"seed {seed}" for seed in seeds], [f"{n} steps" for n in steps], side=1.0)
 
@@ -474,7 +474,7 @@ viz.grid(rows, ["trailing", "leading"], ["darkest", "", "", "brightest"], side=1
 
 # %%
 prompt, names, steps = "a large red house by the sea at night", ("ddpm", "ddim", "plms", "dpm++"), (4, 8, 15, 25, 50)
-rows = [[model.generate(prompt, [3], n, sampler=name)[0] for n in steps] for name in names]
+rows = [[model.generate(prompt, [3], steps=n, sampler=name)[0] for n in steps] for name in names]
 viz.grid(rows, names, [f"{n} steps" for n in steps], side=0.9)
 
 # %% [markdown]

@@ -21,12 +21,12 @@ import torch
 from lessons.exercises.lesson_07 import check
 from minidiffusion import viz
 from minidiffusion.data import toy
-from minidiffusion.pipelines.text_to_image import TextToImage
-from minidiffusion.pipelines.latent_mcmc import PromptDensity, LatentPrior
 from minidiffusion.mcmc import diagnostics, hamiltonian, langevin, metropolis
 from minidiffusion.mcmc.target import Gaussian, NoisedData
 from minidiffusion.picturebook.draw import render
 from minidiffusion.picturebook.scene import random_scene
+from minidiffusion.pipelines.latent_mcmc import LatentPrior, PromptDensity
+from minidiffusion.pipelines.text_to_image import TextToImage
 from minidiffusion.training.digits import trained_digits
 
 # %% [markdown]
@@ -192,7 +192,7 @@ def seeded():
 
 
 samplers = {
-    "Metropolis": metropolis.metropolis(circle, start, step=0.25, generator=seeded()),
+    "Metropolis": metropolis.metropolis_hastings(circle, start, step=0.25, generator=seeded()),
     "ULA": langevin.ula(circle, start, step=0.01, generator=seeded()),
     "MALA": langevin.mala(circle, start, step=0.02, generator=seeded()),
     "HMC": hamiltonian.hmc(circle, start, step=0.12, n=12, generator=seeded()),
@@ -263,7 +263,7 @@ for name in ("Metropolis", "ULA", "MALA", "HMC"):
     print(f"{name:11} R-hat {rhat(x[..., 0]):.3f}, the library's (split, by ranks) {diagnostics.rhat(x)[0]:.3f}, "
           f"worth {diagnostics.ess_bulk(x)[0]:6.0f} of {x.shape[0] * x.shape[1]} independent draws")  # fmt: skip
 far = toy.circle_of_gaussians(std=0.05)
-stuck = metropolis.collect(metropolis.metropolis(far, start, step=0.1, generator=seeded()), 1000).x
+stuck = metropolis.collect(metropolis.metropolis_hastings(far, start, step=0.1, generator=seeded()), 1000).x
 print(f"{'stuck':11} R-hat {rhat(stuck[500:, :, 0]):.3f}; mean of x_1 {stuck[500:, :, 0].mean():.2f}, and it should be 0")
 
 # %% [markdown]

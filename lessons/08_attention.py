@@ -36,8 +36,10 @@ from minidiffusion.diffusion import guidance, ideal
 from minidiffusion.diffusion.prediction import denoiser
 from minidiffusion.diffusion.sampler import SAMPLERS
 from minidiffusion.diffusion.schedule import linear
-from minidiffusion.pipelines.text_to_image import SeededNoise, TextToImage
-from minidiffusion.viz.attention import captioned, fog, framed, matrices
+from minidiffusion.images.fade import fade
+from minidiffusion.pipelines.latent_diffusion import SeededNoise
+from minidiffusion.pipelines.text_to_image import TextToImage
+from minidiffusion.viz.attention import captioned, framed, matrices
 from minidiffusion_kernels.attention import attention as attend
 
 # %% [markdown]
@@ -337,7 +339,7 @@ prompt = "a large red balloon on the right in the snow at night"
 def watched(prompt, seeds):  # the steps, and two maps `steps b h m n`: self- and cross-attention, with the prompt
     caught = []
     with attention_maps(model.unet) as maps:
-        for step in model.trajectory(prompt, seeds):
+        for step in model.sample(prompt, seeds):
             caught.append((step, *(maps[LAST + name][len(seeds):] for name in ("attn1", "attn2"))))
     steps, self_, cross = zip(*caught, strict=True)
     return steps, torch.stack(self_), torch.stack(cross)
@@ -349,7 +351,7 @@ def tokens_of(prompt):
 
 # %%
 def seen(weights, caption, place=None):  # weights: one number for each of the 16 places
-    image = fog(picture, on_square(weights[None], 64)[0])
+    image = fade(viz.pixels(picture), on_square(weights[None], 64)[0].numpy())
     return image if place is None else framed(image, place, 4), f"{caption} {weights.max():.2f}"
 
 

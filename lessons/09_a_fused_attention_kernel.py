@@ -285,7 +285,7 @@ viz.show_source(v3_masks.masked_kernel.fn)
 with traffic(stream=True) as moved:
     v3_masks.attention(q[None, None], k[None, None, :40], v[None, None, :40], causal=True, block=16)
 causal = tiles.replay(moved.stream, q, k[:40], v[:40], merge, causal=True)
-tiles.visits({"40 queries, 56 keys": film, "causal, 40 queries and keys": causal})
+tiles.tile_order({"40 queries, 56 keys": film, "causal, 40 queries and keys": causal})
 
 # %% [markdown]
 # Orange tiles need a mask: the ragged end, and the diagonal. What is dotted was never loaded: with causal, three of the nine
@@ -345,7 +345,7 @@ for block in (16, 32, 64, 128):
 
 # %%
 half = [torch.randn(1, 1, 256, 16).half() for _ in range(3)]
-tiles.bars({name: cost(version(name).attention, *half) for name in VERSIONS})
+tiles.memory_costs({name: cost(version(name).attention, *half) for name in VERSIONS})
 
 # %% [markdown]
 # One step counts: from v1 to v2, where the matrix goes. Its memory goes as well, and *that* is true with any cache. v3 adds

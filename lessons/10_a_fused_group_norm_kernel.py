@@ -201,7 +201,7 @@ for title, side, memory in ("small", 16, usual), ("large", 64, usual), ("large, 
         group_norm(x, 2, weight, bias, silu=True, backend="triton")
     loads = [a for a in counted.stream if (a.tensor, a.kind) == ("x", "load")]
     panels[title] = [a for a in loads if a.kernel == loads[0].kernel]  # those of the first kernel
-norms.territories(panels, groups=2)
+norms.element_access(panels, groups=2)
 
 # %% [markdown]
 # Each shade is one program; the black line parts the two groups. A small group belongs to one program. Of a large one in NCHW
@@ -232,7 +232,7 @@ for title, tile in {"the mask ends with the group": right_tile, "the mask ends w
     panels[title] = [a for a in counted.stream if a.tensor == "x"]
     off = (y - F.group_norm(x, 3)).abs().reshape(3, -1).amax(1)
     print(f"{title}: x {counted.loads['x']} bytes read, y {counted.stores['y']} written; off by {off.numpy().round(7)}")
-norms.reach(panels, groups=3)
+norms.channel_access(panels, groups=3)
 
 # %% [markdown]
 # Each program but the last mixes six of its neighbour's channels into its mean, *and writes over them*. Here programs run one

@@ -23,15 +23,15 @@ from lessons.exercises.lesson_11 import check
 from minidiffusion import viz
 from minidiffusion.diffusion.schedule import cosine
 from minidiffusion.networks.convolution import Downsample, GroupNorm, ResnetBlock, Upsample
-from minidiffusion.networks.embedding import TimestepEmbedding
-from minidiffusion.networks.unet import UNet, UNetConfig, UNetLevel
 
 # %%
+from minidiffusion.networks.embedding import TimestepEmbedding
+from minidiffusion.networks.unet import UNet, UNetConfig, UNetLevel
 from minidiffusion.picturebook.draw import render
 from minidiffusion.picturebook.scene import random_scene
 from minidiffusion.pipelines.text_to_image import TextToImage
 from minidiffusion.viz.attention import captioned
-from minidiffusion.viz.unet import skip_connections, u_shape, trace
+from minidiffusion.viz.unet import skip_connections, trace, u_shape
 
 
 def ink(weights):  # a picture `3 h w` in which the largest weight is black; the root makes small ones visible

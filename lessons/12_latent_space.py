@@ -20,28 +20,25 @@ from torch import nn
 
 from lessons.exercises.lesson_12 import check
 from minidiffusion import viz
-from minidiffusion.checkpoint import load_model
 from minidiffusion.data import toy
 from minidiffusion.data.digits import digits
 from minidiffusion.diffusion.guidance import classifier_free
 from minidiffusion.diffusion.prediction import denoiser
 from minidiffusion.diffusion.sampler import SAMPLERS
-from minidiffusion.pipelines.text_to_image import TextToImage
 
 # %%
-from minidiffusion.evaluation.evaluate import read
-from minidiffusion.pretrained.weights import find_weights
-from minidiffusion.pipelines.latent_mcmc import LatentPrior
+from minidiffusion.evaluation.judge import load_judge, read_attributes
 from minidiffusion.latent.autoencoder import Autoencoder, VariationalAutoencoder, perceptron
 from minidiffusion.latent.elbo import active_units, elbo, free_bits, importance_bound
 from minidiffusion.latent.interpolate import attribute_direction, geodesic, length, lerp, manifold
 from minidiffusion.latent.linear import principal_components
 from minidiffusion.latent.vae import DiagonalGaussian
 from minidiffusion.latent.vq import VectorQuantizer, perplexity, usage
-from minidiffusion.evaluation.judge import Judge, JudgeConfig
 from minidiffusion.picturebook.draw import render
 from minidiffusion.picturebook.scene import ATTRIBUTES, random_scene
-from minidiffusion.viz.latent import codebooks, codes, latent_walk
+from minidiffusion.pipelines.latent_mcmc import LatentPrior
+from minidiffusion.pipelines.text_to_image import TextToImage
+from minidiffusion.viz.latent import codebooks, codes, interpolations
 
 
 # %%
@@ -531,7 +528,7 @@ viz.lines(torch.arange(1001), share, "share of the variance of x_t that is signa
 # house to tree?
 
 # %%
-judge = load_model(find_weights("picturebook"), "judge", JudgeConfig, Judge).requires_grad_(False)
+judge = load_judge().requires_grad_(False)
 changes = {"sky": ("day", "night"), "style": ("storybook", "ink"), "colour": ("red", "blue"),
            "side": ("left", "right"), "place": ("meadow", "snow"), "subject": ("house", "tree")}  # fmt: skip
 pairs = {}
@@ -540,7 +537,7 @@ for attribute, (old, new) in changes.items():
     known = torch.tensor([v in (old, new) for v in value[:300]])
     direction = attribute_direction(u[:300][known], torch.tensor([v == new for v in value[:300]])[known])
     tried = u[300:][torch.tensor([v == old for v in value[300:]])]
-    answers = read(judge, model.decode(tried + direction))[:, list(ATTRIBUTES).index(attribute)]
+    answers = read_attributes(judge, model.decode(tried + direction))[:, list(ATTRIBUTES).index(attribute)]
     share = (answers == ATTRIBUTES[attribute].index(new)).float().mean()
     print(f"{old:9} to {new:5}: the judge sees it in {share:.0%} of {len(tried)}")
     pairs[f"{old} to {new}"] = model.decode(torch.stack([tried[1], tried[1] + direction]))
@@ -592,7 +589,7 @@ for name, pictures in shown.items():
     difference = (pictures - lerp(*map(model.decode, ends), w))[2].abs().mean() / 2
     print(f"{name}: half-way, a pixel differs from the cross-fade by {difference:.1%}")
 shown["noise, arc"] = model.decode(from_noise)
-latent_walk(w, {name: list(row) for name, row in shown.items()}, norms, z, u)
+interpolations(w, {name: list(row) for name, row in shown.items()}, norms, z, u)
 
 # %% [markdown]
 # - **The straight way through latents is a cross-fade**, to a few per cent: a latent is a small picture, and its

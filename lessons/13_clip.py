@@ -30,19 +30,19 @@ from minidiffusion import viz
 
 # %%
 from minidiffusion.cli.clip import clip as clip_command
-from minidiffusion.pretrained import clip as pretrained
 from minidiffusion.clip.augment import crop, swap_sides
 from minidiffusion.clip.contrastive import clamp_temperature
 from minidiffusion.clip.encoder import CLIP, CLIPConfig
 from minidiffusion.clip.retrieve import recall
-from minidiffusion.evaluation.questions import exam_rng
-from minidiffusion.pretrained.weights import find_weights
+from minidiffusion.evaluation.exam_prompts import exam_rng
 from minidiffusion.picturebook.captions import LEXICON, caption, describe
 from minidiffusion.picturebook.draw import render
 from minidiffusion.picturebook.scene import ATTRIBUTES, random_scene
-from minidiffusion.training.clip import look_alikes
-from minidiffusion.training.optimizer import make_optimizers, rise_and_fall
-from minidiffusion.viz.clip import found, similarity
+from minidiffusion.pretrained import clip as pretrained
+from minidiffusion.pretrained.weights import find_weights
+from minidiffusion.training.clip import hard_negatives
+from minidiffusion.training.optimizer import make_optimizers, warmup_cosine
+from minidiffusion.viz.clip import retrieved, similarity_matrices
 
 # %% [markdown]
 # ## 1. Two encoders, one space
@@ -87,7 +87,7 @@ pictures, texts = sight(x), words(sentences)
 before, after = sight(x, blind) @ words(sentences, blind).T, pictures @ texts.T
 for name, cosines in {"before": before, "after": after}.items():
     print(f"{name:6} training {recall(cosines):.1%} of 512 pictures find their sentence; the other way {recall(cosines.T):.1%}")
-similarity({"before training": before[:8, :8], "after training": after[:8, :8]}, list(x[:8]), sentences[:8])
+similarity_matrices({"before training": before[:8, :8], "after training": after[:8, :8]}, list(x[:8]), sentences[:8])
 
 # %% [markdown]
 # Before training, all pictures lie in nearly the same direction, and so do all sentences: look at the ends of the
@@ -305,7 +305,7 @@ def train(shuffled, steps=80, b=32):
         loss.backward()
         for optimizer in optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = group["peak"] * rise_and_fall(step, steps, warmup=20)
+                group["lr"] = group["peak"] * warmup_cosine(step, steps, warmup=20)
             optimizer.step()
         losses.append(loss.item())
     return model.eval(), losses
@@ -333,7 +333,8 @@ viz.lines(np.arange(10, 81), curves | {"log 32": math.log(32) * np.ones(71)}, "l
 # A batch teaches only what tells its pages apart. This can be computed, without any network: take a player who reads
 # pages and full sentences perfectly, but is blind for one attribute. Pages that agree in all the others are alike to
 # him, and he must guess among them. The shipped CLIP was trained with half of each batch made of **look-alikes**:
-# neighbours in a dictionary of pages, which differ in little (`minidiffusion/training/clip.py`).
+# neighbours in a dictionary of pages, which differ in little (`hard_negatives` in
+# `minidiffusion/training/clip.py`).
 #
 # **Predict.** In 128 random pages, what does it cost not to know left from right? And not to know the subject? Among
 # look-alikes?
@@ -342,7 +343,7 @@ viz.lines(np.arange(10, 81), curves | {"log 32": math.log(32) * np.ones(71)}, "l
 rng, generator = np.random.default_rng(2), torch.Generator().manual_seed(0)
 book = torch.tensor([random_scene(rng).labels for _ in range(10_000)])
 batches = {"random": [book[torch.randperm(len(book), generator=generator)[:128]] for _ in range(20)],
-           "look-alikes": [book[look_alikes(book, 128, generator)] for _ in range(20)]}  # fmt: skip
+           "look-alikes": [book[hard_negatives(book, 128, generator)] for _ in range(20)]}  # fmt: skip
 
 
 def cost(batch, unread):  # the loss of a player who reads all attributes but these
@@ -511,7 +512,7 @@ rows = {}
 for query, title in queries.items():
     cosine, nearest = (e @ words([query])[0]).topk(6)
     rows[title or query] = [(library[i], f"{c:.2f}") for c, i in zip(cosine, nearest, strict=True)]
-found(rows)
+retrieved(rows)
 
 # %% [markdown]
 # Read the rows from left to right: first what is asked for, as far as there is any; then what is asked for in part,

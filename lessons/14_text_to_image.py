@@ -9,8 +9,8 @@
 # - ask a model for what it has never seen, and say how sure you are of the result.
 #
 # **Time** 75 minutes. **Article** sections 3.1 and 5. **Needs** no GPU, no download; lessons 00, 06 and 08 help.
-# **Files** `minidiffusion/pipelines/text_to_image.py`, and `looking.py`, `evaluate.py` beside it; `minidiffusion/training/unet.py`,
-# `minidiffusion/diffusion/guidance.py`.
+# **Files** `minidiffusion/pipelines/text_to_image.py`, and `latent_diffusion.py`, `cross_attention_maps.py` beside it;
+# `minidiffusion/evaluation/evaluate.py`, `minidiffusion/training/unet.py`, `minidiffusion/diffusion/guidance.py`.
 
 # %%
 import math
@@ -22,7 +22,6 @@ import torch
 
 from lessons.exercises.lesson_14 import check
 from minidiffusion import viz
-from minidiffusion.checkpoint import load_model
 from minidiffusion.diffusion import objective
 from minidiffusion.diffusion.forward import at
 from minidiffusion.diffusion.guidance import classifier_free
@@ -30,18 +29,17 @@ from minidiffusion.diffusion.prediction import denoiser
 from minidiffusion.diffusion.sampler import SAMPLERS
 
 # %%
-from minidiffusion.pipelines.text_to_image import TextToImage
-from minidiffusion.evaluation.evaluate import obedience, read
-from minidiffusion.pipelines.cross_attention_maps import cross_attention_maps
-from minidiffusion.evaluation.metrics import spread
-from minidiffusion.pipelines.text_to_image import SeededNoise
-from minidiffusion.evaluation.questions import companion, draw_prompts, exam_rng
+from minidiffusion.evaluation.evaluate import prompt_accuracy
+from minidiffusion.evaluation.exam_prompts import companion, draw_prompts, exam_rng
+from minidiffusion.evaluation.judge import load_judge, read_attributes
+from minidiffusion.evaluation.metrics import diversity
 from minidiffusion.evaluation.report import Share
-from minidiffusion.pretrained.weights import find_weights
-from minidiffusion.evaluation.judge import Judge, JudgeConfig
 from minidiffusion.networks.mlp import MLP, MLPConfig
 from minidiffusion.picturebook.draw import render
 from minidiffusion.picturebook.scene import ATTRIBUTES, COLOURS, HELD_OUT, SKIES, SUBJECTS
+from minidiffusion.pipelines.cross_attention_maps import cross_attention_maps
+from minidiffusion.pipelines.latent_diffusion import SeededNoise
+from minidiffusion.pipelines.text_to_image import TextToImage
 from minidiffusion.training.unet import UNetTask
 from minidiffusion.viz.word_maps import word_maps
 
@@ -173,7 +171,7 @@ guided = check("guided", guided)
 # attributes back, so that we can count.
 
 # %%
-judge = load_model(find_weights("picturebook"), "judge", JudgeConfig, Judge).eval()
+judge = load_judge()
 
 
 @torch.inference_mode()
@@ -187,7 +185,7 @@ def draw(words, seeds, scale=2.5, negative="", steps=8):  # contexts `b n d` -> 
 
 @torch.inference_mode()
 def answers(latents):  # what the judge sees: `b 7`, for each attribute the number of its value
-    return read(judge, model.decode(latents))
+    return read_attributes(judge, model.decode(latents))
 
 
 # %% [markdown]
@@ -207,7 +205,7 @@ print("for example:", salad[0])
 for name, context in contexts.items():
     x = draw(context, range(24))
     right = x if context is words else right
-    found = obedience(prompts, answers(x))["seen"]["every single"]
+    found = prompt_accuracy(prompts, answers(x))["seen"]["every single"]
     print(f"{name:28} latents differ by up to {(x - right).abs().max():7.1e}; attributes found: {found} %")
 
 # %% [markdown]
@@ -365,13 +363,13 @@ pages = torch.from_numpy(np.stack([render(companion(p, rng)) for p in prompts]))
 words, scales = model.context([p.text for p in prompts]), (0, 1, 2, 4, 8, 16)
 measured = {"every single one": [], "all at once": [], "generated": [], "latents": []}
 with torch.inference_mode():
-    real = spread(judge.features(pages), 4)
+    real = diversity(judge.features(pages), 4)
     for s in scales:
         x = draw(words, range(len(prompts)), s)
-        found = obedience(prompts, answers(x))["seen"]
+        found = prompt_accuracy(prompts, answers(x))["seen"]
         measured["every single one"].append(found["every single"].right / found["every single"].n)
         measured["all at once"].append(found["all at once"].right / found["all at once"].n)
-        measured["generated"].append(spread(judge.features(model.decode(x)), 4))
+        measured["generated"].append(diversity(judge.features(model.decode(x)), 4))
         measured["latents"].append(x.std().item())
 
 # %%
@@ -442,7 +440,7 @@ viz.grid(rows, ["never seen", "the next\ncolour"], [f"{colour}\n{subject}" for s
 #
 # ## 7. Where did it look?
 #
-# Lesson 08 looked at one layer. `where` does it for a finished picture: its record knows how it was made, so it is drawn once more
+# Lesson 08 looked at one layer. `cross_attention_maps` does it for a finished picture: its record knows how it was made, so it is drawn once more
 # under observation, and the cross-attention is averaged over all heads, layers and steps, word by word.
 #
 # **Predict.** For which of the words will the fog lift where the thing stands? For which everywhere, for which nowhere?

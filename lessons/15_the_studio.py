@@ -9,8 +9,8 @@
 # - read how a picture was made from the picture itself, and change a word at the root of its tree.
 #
 # **Time** 60 minutes. **Article** sections 1.2 and 5. **Needs** no GPU, no download; lessons 00, 06 and 12 help.
-# **Files** `minidiffusion/actions/registry.py`, and `drawing.py`, `record.py`, `describe.py` beside it;
-# `minidiffusion/diffusion/inpaint.py`.
+# **Files** `minidiffusion/actions/`, a file for each; `minidiffusion/pipelines/latent_diffusion.py`, and `inpainting.py`
+# beside it; `minidiffusion/images/record.py`, `minidiffusion/prompt/describe.py`, `minidiffusion/diffusion/inpaint.py`.
 
 # %%
 from dataclasses import replace
@@ -21,37 +21,38 @@ from PIL import Image
 
 from lessons.exercises.lesson_15 import check
 from minidiffusion import viz
-from minidiffusion.checkpoint import load_model
-from minidiffusion.diffusion import ideal, inpaint
+from minidiffusion.actions.blend import blend
+from minidiffusion.actions.pan import pan
+from minidiffusion.actions.registry import again
+from minidiffusion.actions.repaint import repaint
+from minidiffusion.actions.upscale import enlarge, upscale  # noqa: F401
+from minidiffusion.actions.vary import vary
+from minidiffusion.actions.zoom import zoom
+
+# %%
+from minidiffusion.diffusion import ideal
 from minidiffusion.diffusion.guidance import classifier_free
+from minidiffusion.diffusion.inpaint import inpaint, with_known_region
 from minidiffusion.diffusion.prediction import denoiser
 from minidiffusion.diffusion.sampler import SAMPLERS
 from minidiffusion.diffusion.schedule import Times
+from minidiffusion.evaluation.judge import load_judge, read_attributes
+from minidiffusion.images.grid import grid
+from minidiffusion.images.pixels import psnr, to_pixels, to_tensor
 
 # %%
-from minidiffusion.pipelines.text_to_image import TextToImage
-from minidiffusion.actions.registry import again, blend, enlarge, imagine, pan, repaint, upscale, vary, zoom  # noqa: F401
-from minidiffusion.images.pixels import to_tensor
-from minidiffusion.prompt.describe import describe, nearest_scenes, shorten
-from minidiffusion.pipelines.settings import SamplingSettings
-from minidiffusion.pipelines.inpainting import draw
-from minidiffusion.evaluation.evaluate import read
-from minidiffusion.images.grid import grid
-from minidiffusion.images.pixels import psnr
-from minidiffusion.pipelines.text_to_image import SeededNoise
-from minidiffusion.images.pixels import to_pixels
-from minidiffusion.pretrained.weights import find_weights
-from minidiffusion.evaluation.judge import Judge, JudgeConfig
 from minidiffusion.picturebook import captions
 from minidiffusion.picturebook.draw import render
-
-# %%
 from minidiffusion.picturebook.scene import ATTRIBUTES, random_scene
+from minidiffusion.pipelines.latent_diffusion import SeededNoise
+from minidiffusion.pipelines.settings import SamplingSettings
+from minidiffusion.pipelines.text_to_image import TextToImage
+from minidiffusion.prompt.describe import describe, nearest_scenes, shorten
 from minidiffusion.viz.attention import captioned
 from minidiffusion.viz.storyboard import Panel, storyboard
 
 model = TextToImage.load("picturebook")
-judge = load_model(find_weights("picturebook"), "judge", JudgeConfig, Judge)
+judge = load_judge()
 QUICK = SamplingSettings(steps=12)
 torch.set_grad_enabled(False)  # nothing is trained here
 
@@ -72,10 +73,10 @@ torch.set_grad_enabled(False)  # nothing is trained here
 # | upscale (放大) | | | another network, one pass |
 # | describe (图生文) | | | CLIP alone, no diffusion |
 #
-# All but the last two are one function. Find the three openings: `begin`, the denoiser, `known`.
+# All but the last two are one function. Find the three openings: `start`, the denoiser, `known`.
 
 # %%
-viz.show_source(draw)
+viz.show_source(TextToImage.sample_latents)
 
 # %% [markdown]
 # ## 2. Exercise: begin at a picture
@@ -138,8 +139,8 @@ pages = torch.stack([torch.from_numpy(render(scene)) for scene in scenes]).permu
 z, truth = model.encode(pages), torch.tensor([scene.labels for scene in scenes])
 
 words = "a blue house in a meadow by day, storybook"
-[house] = imagine(model, "a red house by the sea at night, watercolor", [1], QUICK)
-[library] = vary(model, house, [5], words, strength=0.7, how=QUICK)
+[house] = model.imagine("a red house by the sea at night, watercolor", [1], QUICK)
+[library] = vary(model, house, [5], words, QUICK, strength=0.7)
 mine = to_pixels(varied(model.encode(to_tensor(house.image)), [words], 0.7, [5]))[0]
 print("largest difference to the library's, of 255:", np.abs(mine.astype(int) - np.asarray(library.image)).max())
 
@@ -170,7 +171,7 @@ differ, nothing, against = truth != other, [""] * 10, texts[1:] + texts[:1]
 curves = {"kept, no words": [], "kept, against other words": [], "obeyed of the other words": []}
 obeyed, strengths = [], torch.linspace(0, 1, 5)
 for s in strengths.tolist():
-    alone, pulled = (read(judge, varied(z, words, s, range(10))) for words in (nothing, against))
+    alone, pulled = (read_attributes(judge, varied(z, words, s, range(10))) for words in (nothing, against))
     obeyed.append(((pulled == other) & differ).sum(0) / differ.sum(0))
     found = (alone == truth).float().mean(), (pulled == truth)[differ].float().mean(), (pulled == other)[differ].float().mean()
     for curve, value in zip(curves.values(), found, strict=True):
@@ -270,7 +271,7 @@ wanted = [replace(scene, subject="lighthouse", colour="blue", size="large").labe
 for name, pictures in filled.items():
     jump = (pictures[..., 1:] - pictures[..., :-1]).abs().mean((1, 2))  # between neighbouring columns, `b 63`
     seam = (jump[:, 23] / jump[:, [7, 15, 31, 39, 47, 55]].mean(1)).median()  # there, beside other latents' edges
-    right = (read(judge, pictures) == torch.tensor([s.labels for s in before] if name == "as it was" else wanted)).float()
+    right = (read_attributes(judge, pictures) == torch.tensor([s.labels for s in before] if name == "as it was" else wanted)).float()
     print(f"{name:20} step at the seam {seam:4.1f} times one elsewhere; the judge finds {right[:, [0, 1, 5, 6]].mean():4.0%} "
           f"of what was asked, and {right[:, 2:5].mean():4.0%} of place, sky and style")  # fmt: skip
 
@@ -294,7 +295,7 @@ eps, half = torch.randn(4000, 2, generator=generator, dtype=torch.float64), torc
 ones = torch.ones_like(eps)
 found = {way: fill_in(best, model.schedule, eps, ones, half, way, n=50) for way in WAYS}
 for repeats in (1, 10):
-    *_, last = inpaint.inpaint(best, eps, model.schedule.times(50, dtype=torch.float64), ones, half, repeats=repeats,
+    *_, last = inpaint(best, eps, model.schedule.times(50, dtype=torch.float64), ones, half, repeats=repeats,
                        noise=lambda x: torch.randn(x.shape, generator=generator, dtype=x.dtype))  # fmt: skip
     found[f"DDPM, noised, each step {repeats} x"] = last.x
 for name, x in found.items():
@@ -311,12 +312,12 @@ for name, x in found.items():
 # certain.
 
 # %%
-viz.show_source(inpaint.knowing)
+viz.show_source(with_known_region)
 
 # %%
-certain = inpaint.knowing(guided([prompt] * 10), model.schedule, model.encode(known), mask)
+certain = with_known_region(guided([prompt] * 10), model.schedule, model.encode(known), mask)
 *_, last = SAMPLERS["ddim"](certain, noise, model.schedule.times(12))
-print(f"DDIM with `knowing` and your loop differ by at most {(last.x - latents['noised to each step']).abs().max():.1e}")
+print(f"DDIM with `with_known_region` and your loop differ by at most {(last.x - latents['noised to each step']).abs().max():.1e}")
 
 # %% [markdown]
 # The same to rounding, and any other sampler can take it too, so that the studio needs no second set of them. What is
@@ -325,7 +326,7 @@ print(f"DDIM with `knowing` and your loop differ by at most {(last.x - latents['
 
 # %%
 region = Image.fromarray(pixel_mask[0, 0].numpy() > 0)
-[repainted] = repaint(model, house, [3], region, "a large blue lighthouse on the right", QUICK)
+[repainted] = repaint(model, house, [3], "a large blue lighthouse on the right", QUICK, mask=region)
 same = np.asarray(repainted.image) == np.asarray(house.image)
 print(f"equal: {same[:, :24].mean():.0%} of the numbers in the part that is kept, {same[:, 24:].mean():.0%} in the other")
 
@@ -337,11 +338,11 @@ print(f"equal: {same[:, :24].mean():.0%} of the numbers in the part that is kept
 # day, storybook". What will stand in it?
 
 # %%
-[meadow] = imagine(model, "a large red house in a meadow by day, storybook", [1], QUICK)
+[meadow] = model.imagine("a large red house in a meadow by day, storybook", [1], QUICK)
 rows = []
 for words in (None, "a meadow by day, storybook"):
-    zooms = zoom(model, meadow, [5], 1.6, words, QUICK)
-    pans = pan(model, meadow, [5], "right", words, QUICK)
+    zooms = zoom(model, meadow, [5], words, QUICK, factor=1.6)
+    pans = pan(model, meadow, [5], words, QUICK, direction="right")
     rows.append([(meadow.image, "as it was"), *((p.image, p.record.action) for p in zooms + pans)])
 captioned(rows, ["its own words", "the place only"], side=1.2)
 
@@ -437,8 +438,8 @@ viz.strip(list(model.decode(last.x)), [f"{share:.0%}" for share in shares], side
 # cross-fade of the pixels: what comes from which parent?
 
 # %%
-[castle] = imagine(model, "a large pink castle in the snow by day, storybook", [2], QUICK)
-blended = blend(model, [house, castle], [0], how=QUICK)
+[castle] = model.imagine("a large pink castle in the snow by day, storybook", [2], QUICK)
+blended = blend(model, [house, castle], [0], settings=QUICK)
 fade = Image.blend(house.image, castle.image, 0.5)
 viz.strip([house.image, castle.image, fade, *(picture.image for picture in blended)],
           ["one", "the other", "cross-fade", *(f"blend, seed {p.record.seed}" for p in blended)], side=1.2)  # fmt: skip
@@ -493,18 +494,18 @@ viz.strip([small[1].crop([x // 2 for x in box]), *crops], ["64 pixels", "Lanczos
 
 # %%
 STORY = {
-    "imagine": "four = imagine(model, 'a small red house by the sea at night, watercolor', range(4))",
+    "imagine": "four = model.imagine('a small red house by the sea at night, watercolor', range(4))",
     "choose one": "chosen = four[1]",
     "vary, subtle": "[subtle] = vary(model, chosen, [5], strength=0.35)",
     "vary, strong": "[strong] = vary(model, chosen, [5], strength=0.7)",
-    "remix": "[remix] = vary(model, chosen, [5], 'a small red house by the sea at sunset, watercolor', 0.8)",
-    "repaint a region": "[painted] = repaint(model, remix, [7], region, 'a large white boat on the right by the sea at sunset, watercolor')",
-    "zoom": "[zoomed] = zoom(model, chosen, [5], 1.5, 'the sea at night, watercolor')",
-    "pan": "[wider] = pan(model, chosen, [5], 'left', 'the sea at night, watercolor')",
+    "remix": "[remix] = vary(model, chosen, [5], 'a small red house by the sea at sunset, watercolor', strength=0.8)",
+    "repaint a region": "[painted] = repaint(model, remix, [7], 'a large white boat on the right by the sea at sunset, watercolor', mask=region)",
+    "zoom": "[zoomed] = zoom(model, chosen, [5], 'the sea at night, watercolor', factor=1.5)",
+    "pan": "[wider] = pan(model, chosen, [5], 'the sea at night, watercolor', direction='left')",
     "upscale": "[printed] = upscale(model, painted, [5])",
     "blend": "[both] = blend(model, [chosen, castle], [4])",
     "describe": "words = describe(model, painted.image)[0]",
-    "and from the words": "[anew] = imagine(model, words, [5])",
+    "and from the words": "[anew] = model.imagine(words, [5])",
 }
 
 

@@ -25,31 +25,25 @@ from PIL import Image
 from lessons.exercises.lesson_16 import check
 from minidiffusion import viz
 from minidiffusion.attention.scaled_dot_product import scaled_dot_product
-from minidiffusion.checkpoint import load_model
-from minidiffusion.pipelines.text_to_image import TextToImage
-from minidiffusion.pipelines.settings import SamplingSettings
-from minidiffusion.pipelines.inpainting import draw
-from minidiffusion.evaluation.evaluate import obedience, read
+from minidiffusion.evaluation.evaluate import prompt_accuracy
+from minidiffusion.evaluation.exam_prompts import draw_prompts, exam_rng
+from minidiffusion.evaluation.judge import load_judge, read_attributes
 
 # %%
-from minidiffusion.images.pixels import psnr
-from minidiffusion.images.pixels import to_pixels
-from minidiffusion.prompt.parser import parse
-from minidiffusion.evaluation.questions import draw_prompts, exam_rng
-from minidiffusion.pretrained.weights import find_weights
-from minidiffusion.pipelines.token_to_image import TokenPipeline, TokenSamplingSettings, drafts_of
+from minidiffusion.images.pixels import psnr, to_pixels
 from minidiffusion.latent.vq import perplexity, usage
-from minidiffusion.evaluation.judge import Judge, JudgeConfig
 from minidiffusion.picturebook.captions import describe
 from minidiffusion.picturebook.draw import render
 from minidiffusion.picturebook.scene import ATTRIBUTES, random_scene
+from minidiffusion.pipelines.text_to_image import TextToImage
+from minidiffusion.pipelines.token_to_image import TokenPipeline, TokenSamplingSettings, draft_seeds
 from minidiffusion.tokens.sampling import draw as draw_token
 from minidiffusion.tokens.seq2seq import Seq2Seq, Seq2SeqConfig
 from minidiffusion.training.tokens import TokensTask
-from minidiffusion.viz.attention import captioned
 
 # %%
-from minidiffusion.viz.tokens import place_maps, writing
+from minidiffusion.viz.attention import captioned
+from minidiffusion.viz.tokens import token_by_token, token_maps
 
 writer = TokenPipeline.load("picturebook")
 codebook, transformer = writer.codebook.requires_grad_(False), writer.transformer.requires_grad_(False)
@@ -257,7 +251,7 @@ for name, mean in {"nothing is known": 12.0, "frequencies of these very pages": 
 # %%
 shown = [*pages[:5], pages[:100].mean(0)]
 own = torch.cat([bits["its caption"][:5], bits["its caption"].mean(0, keepdim=True)]).view(-1, 8, 8)
-place_maps(shown, {"its caption": own}, "surprise, bits")
+token_maps(shown, {"its caption": own}, "surprise, bits")
 
 # %% [markdown]
 # (At the right the mean of a hundred pages, and of their maps.) Smooth sky is cheap: it goes on as it began. Expensive
@@ -280,7 +274,7 @@ kinds = math.prod(map(len, ATTRIBUTES.values())) * 84 / 96  # 12 of 96 pairs of 
 print(f"saved by the caption: {saved.sum(1).mean():.1f} bits a page ({saved.sum(1).std() / 10:.1f} standard error);",
       f"all there is to know of it: {math.log2(kinds):.1f} bits")  # fmt: skip
 difference = torch.cat([saved[:5], saved.mean(0, keepdim=True)]).view(-1, 8, 8)
-place_maps(shown, {"saved": difference}, "bits saved by the caption")
+token_maps(shown, {"saved": difference}, "bits saved by the caption")
 
 # %%
 curves = {"saved so far": saved.mean(0).cumsum(0), "all that the caption has": torch.full((64,), math.log2(kinds))}
@@ -450,7 +444,7 @@ def written(prompt, seed, s=1.5, p=0.95):
 
 # %%
 prompt = "a large red house on the left in a meadow by day, storybook illustration"
-*_, last = writer.tokens([prompt], [0], TokenSamplingSettings(guidance=1.5))
+*_, last = writer.sample([prompt], [0], TokenSamplingSettings(guidance=1.5))
 mine = written(prompt, 0)
 print(f"of 64 tokens, {(mine == last.ids).sum()} are the library's")
 viz.strip([writer.decode(mine)[0], writer.decode(last.ids)[0]], ["yours", "the library's"], side=1.4)
@@ -475,13 +469,13 @@ viz.grid(rows, list(hows), [f"seed {i}" for i in range(3)], side=0.9)
 # Does more always help?
 
 # %%
-judge = load_model(find_weights("picturebook"), "judge", JudgeConfig, Judge).eval()
+judge = load_judge()
 prompts = draw_prompts(16, exam_rng(16), "seen", "en")
 
 
 def obeyed(pictures):
     with torch.inference_mode():
-        return obedience(prompts, read(judge, pictures))["seen"]["every single"]
+        return prompt_accuracy(prompts, read_attributes(judge, pictures))["seen"]["every single"]
 
 
 rows, sayings = [], [each.text for each in prompts]
@@ -510,13 +504,13 @@ viz.grid(rows, ["s = 0", "s = 1", "s = 1.5", "s = 3", "s = 8"], [f"seed {i}" for
 
 # %%
 how = TokenSamplingSettings(guidance=1.5)
-steps = [*writer.tokens([prompt], [2], how)]
+steps = [*writer.sample([prompt], [2], how)]
 chances = torch.cat([step.probability for step in steps])
 frames = []
 for row in range(1, 9):  # the decoder wants whole pictures; the figure covers what is not written
     known = steps[8 * row - 1].ids
     frames.append(writer.decode(torch.cat([known, known[:, -8:].repeat(1, 8 - row)], dim=1))[0])
-writing(frames, -chances.log2())
+token_by_token(frames, -chances.log2())
 
 # %% [markdown]
 # Most of a page is decided in a few tokens, those with high bars: there, many things were possible. What is between
@@ -533,7 +527,7 @@ writing(frames, -chances.log2())
 page = Image.fromarray(to_pixels(pages[3:4])[0])
 rows, how = [], TokenSamplingSettings(guidance=1.5)
 for given in (2, 4, 6):
-    pictures = writer.generate(captions[3], range(2), how, begin=writer.first_rows(page, given)).clone()
+    pictures = writer.generate(captions[3], range(2), how, known=writer.first_rows(page, given)).clone()
     pictures[:, :, 8 * given - 1] = 1.0  # a line below what was given
     rows.append([pages[3], *pictures])
 print(captions[3])
@@ -549,8 +543,8 @@ viz.grid(rows, ["2 rows given", "4 rows", "6 rows"], ["the page", "seed 0", "see
 # gain over the first?
 
 # %%
-eight = writer.generate(prompt, drafts_of(2, 8), how)
-liking = writer.agreement(eight, [prompt] * 8)
+eight = writer.generate(prompt, draft_seeds(2, 8), how)
+liking = writer.similarity(eight, [prompt] * 8)
 captioned([[(eight[i], f"CLIP: {liking[i]:.2f}") for i in liking.argsort(descending=True)]], side=0.9)
 
 # %%
@@ -576,9 +570,9 @@ spoilt, place = tokens[3:4].clone(), 17
 with torch.inference_mode():
     spoilt[0, place] = transformer(writer.words(captions[3:4]), spoilt)[0, place].argmin()
 begin = writer.decode(spoilt)
-going_on = writer.generate(captions[3], range(2), how, begin=spoilt[:, : place + 1])
-caption = parse(captions[3])
-anew = draw(model, caption, range(2), SamplingSettings(12), (64, 64), begin=model.encode(begin).expand(2, -1, -1, -1), strength=0.7)
+going_on = writer.generate(captions[3], range(2), how, known=spoilt[:, : place + 1])
+start = model.encode(begin).expand(2, -1, -1, -1)
+anew = model.generate(captions[3], range(2), steps=12, start=start, strength=0.7)
 
 # %%
 def patch_error(pictures):  # of the spoilt square, against the real page, as a share of black to white

@@ -26,15 +26,15 @@ from lessons.exercises.lesson_17 import check
 from minidiffusion.attention.block import GEGLU, CrossAttentionBlock
 from minidiffusion.attention.multi_head import MultiHeadAttention
 from minidiffusion.clip.encoder import TextEncoder
-from minidiffusion.networks.convolution import Downsample, GroupNorm
-from minidiffusion.pipelines.text_to_image import TextToImage
-from minidiffusion.pretrained import compvis
+from minidiffusion.latent.vae import AutoencoderKL
 
 # %%
-from minidiffusion.pretrained.stable_diffusion import SHAPES_1_5, build
-from minidiffusion.latent.vae import AutoencoderKL
 from minidiffusion.networks import unet as unet_module
+from minidiffusion.networks.convolution import Downsample, GroupNorm
 from minidiffusion.networks.unet import SpatialTransformer, UNet, UNetConfig
+from minidiffusion.pipelines.text_to_image import TextToImage
+from minidiffusion.pretrained import compvis
+from minidiffusion.pretrained.stable_diffusion import SHAPES_1_5, build
 from minidiffusion.viz.parameters import parameter_map
 
 # %% [markdown]

@@ -33,7 +33,7 @@ def picture_cases():
 
 
 def corner(i, columns, side, gap):
-    r"""Left and upper edge of picture i, as in `minidiffusion.images.png`: row by row, gaps between neighbours."""
+    r"""Left and upper edge of picture i, as in `minidiffusion.images.grid`: row by row, gaps between neighbours."""
     row, column = divmod(i, columns)
     return column * (side + gap), row * (side + gap)
 
