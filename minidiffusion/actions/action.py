@@ -3,11 +3,16 @@ r"""The type of all actions: a function that draws, and what can be read off its
     @action
     def vary(model, picture, prompt, seeds, settings, *, strength: Annotated[float, Option("...", 0, 1)] = 0.7):
         ...
-        return x    # b 3 H W in [-1, 1], one picture a seed
+        return x
 
-`vary(model, picture, seeds, strength=0.5)` is then an action: its options are checked, the prompt is by default the
-picture's own, and each result has a record. The second parameter says what it is applied to: `picture`, one, or
-`pictures`, as many as the decorator allows.
+    model      a TextToImage, or a TokenPipeline (`by_tokens`)
+    picture    what it is applied to, a Picture; or `pictures`, as many as the decorator allows
+    prompt     a Prompt, which is parsed; by default that of the picture
+    seeds      one number for each result
+    settings   SamplingSettings
+    x          `b 3 H W` in [-1, 1], one picture a seed
+
+`vary(model, picture, seeds, strength=0.5)` is then an action: its options are checked, and each result has a record.
 """
 
 import inspect

@@ -1,30 +1,17 @@
 r"""New pictures between two to five: each is put into words, and all the words guide at once."""
 
-from collections.abc import Sequence
 
 import PIL.Image
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from minidiffusion.images.pixels import to_tensor
-from minidiffusion.images.record import Picture
-from minidiffusion.pipelines.settings import SamplingSettings
-from minidiffusion.pipelines.text_to_image import TextToImage
 from minidiffusion.prompt.describe import describe
-from minidiffusion.prompt.flags import Prompt
 
 from .action import action
 
 
 @action(pictures=(2, 5), buttons={})
-def blend(
-    model: TextToImage,
-    pictures: Sequence[Picture],
-    prompt: Prompt,
-    seeds: Sequence[int],
-    settings: SamplingSettings,
-) -> Float[Tensor, "b 3 H W"]:
+def blend(model, pictures, prompt, seeds, settings):
     r"""New pictures between two to five.
 
     They start from the mean of the pictures' latents, noised nearly all the way.

@@ -1,35 +1,20 @@
 r"""The camera turns: the canvas grows to one side (outpainting)."""
 
-from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from jaxtyping import Float
-from torch import Tensor
-
 from minidiffusion.images.canvas import extend
-from minidiffusion.images.record import Picture
 from minidiffusion.pipelines.inpainting import border, inpaint
-from minidiffusion.pipelines.settings import SamplingSettings
-from minidiffusion.pipelines.text_to_image import TextToImage
-from minidiffusion.prompt.flags import Prompt
 
 from .action import Option, action
 
 Direction = Literal["left", "right", "up", "down"]
 DIRECTIONS: dict[Direction, tuple[int, int]] = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
+DIRECTION = Option("left, right, up or down", positional=True)
 BUTTONS = {"← Pan": "left", "Pan →": "right", "↑ Pan": "up", "↓ Pan": "down"}
 
 
 @action(buttons={label: {"direction": direction} for label, direction in BUTTONS.items()})
-def pan(
-    model: TextToImage,
-    picture: Picture,
-    prompt: Prompt,
-    seeds: Sequence[int],
-    settings: SamplingSettings,
-    *,
-    direction: Annotated[Direction, Option("left, right, up or down", positional=True)],
-) -> Float[Tensor, "b 3 H W"]:
+def pan(model, picture, prompt, seeds, settings, *, direction: Annotated[Direction, DIRECTION]):
     r"""Turn the camera: the picture grows by half to one side.
 
     What would make it more than 2:1 is cut off at the other side.

@@ -1,19 +1,12 @@
 r"""A region of a picture is drawn anew, and every bit of the rest is kept ("vary region")."""
 
-from collections.abc import Sequence
 from typing import Annotated
 
 import PIL.Image
-from jaxtyping import Float
-from torch import Tensor
 
 from minidiffusion.errors import UserError
 from minidiffusion.images.mask import pack_mask, read_mask, unpack_mask
-from minidiffusion.images.record import Picture
 from minidiffusion.pipelines.inpainting import inpaint
-from minidiffusion.pipelines.settings import SamplingSettings
-from minidiffusion.pipelines.text_to_image import TextToImage
-from minidiffusion.prompt.flags import Prompt
 
 from .action import Option, action
 
@@ -26,15 +19,7 @@ MASK = Option(
 
 
 @action(buttons={})
-def repaint(
-    model: TextToImage,
-    picture: Picture,
-    prompt: Prompt,
-    seeds: Sequence[int],
-    settings: SamplingSettings,
-    *,
-    mask: Annotated[PIL.Image.Image, MASK],
-) -> Float[Tensor, "b 3 H W"]:
+def repaint(model, picture, prompt, seeds, settings, *, mask: Annotated[PIL.Image.Image, MASK]):
     r"""Draw a region anew and keep every bit of the rest ("vary region").
 
     Inside the model the known region ends at whole latents, each some pixels wide. Raises UserError if there is nothing

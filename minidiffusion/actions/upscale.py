@@ -1,18 +1,12 @@
 r"""A picture with twice the pixels, by a network that was trained to add the detail."""
 
-from collections.abc import Sequence
 from typing import Annotated
 
 import PIL.Image
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from minidiffusion.images.pixels import to_pixels, to_tensor
-from minidiffusion.images.record import Picture
-from minidiffusion.pipelines.settings import SamplingSettings
 from minidiffusion.pipelines.text_to_image import TextToImage
-from minidiffusion.prompt.flags import Prompt
 
 from .action import Option, action
 from .vary import vary
@@ -21,15 +15,7 @@ STRENGTH = Option('how far it is drawn anew before, as by vary; 0 is "subtle", "
 
 
 @action(n=1, buttons={"Enlarge": {}, "Enlarge, redraw": {"strength": 0.2}})
-def upscale(
-    model: TextToImage,
-    picture: Picture,
-    prompt: Prompt,
-    seeds: Sequence[int],
-    settings: SamplingSettings,
-    *,
-    strength: Annotated[float, STRENGTH] = 0.0,
-) -> Float[Tensor, "b 3 H W"]:
+def upscale(model, picture, prompt, seeds, settings, *, strength: Annotated[float, STRENGTH] = 0.0):
     r"""A picture with twice the pixels, by a network that was trained to add the detail.
 
     Without such a network, as for Stable Diffusion, it is Lanczos interpolation.

@@ -1,16 +1,8 @@
 r"""Pictures like this one: noised part of the way, and sampled again from there (SDEdit, Meng et al. 2022)."""
 
-from collections.abc import Sequence
 from typing import Annotated
 
-from jaxtyping import Float
-from torch import Tensor
-
 from minidiffusion.images.pixels import to_tensor
-from minidiffusion.images.record import Picture
-from minidiffusion.pipelines.settings import SamplingSettings
-from minidiffusion.pipelines.text_to_image import TextToImage
-from minidiffusion.prompt.flags import Prompt
 
 from .action import Option, action
 
@@ -18,15 +10,7 @@ STRENGTH = Option('0 is only what the autoencoder makes of it, 1 keeps nothing; 
 
 
 @action(buttons={"Vary a little": {"strength": 0.35}, "Vary a lot": {"strength": 0.7}})
-def vary(
-    model: TextToImage,
-    picture: Picture,
-    prompt: Prompt,
-    seeds: Sequence[int],
-    settings: SamplingSettings,
-    *,
-    strength: Annotated[float, STRENGTH] = 0.7,
-) -> Float[Tensor, "b 3 H W"]:
+def vary(model, picture, prompt, seeds, settings, *, strength: Annotated[float, STRENGTH] = 0.7):
     r"""Pictures like this one; with --prompt, the same with another subject, place or style ("remix").
 
     Raises UserError for a picture whose sides the model cannot draw.
