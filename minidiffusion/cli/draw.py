@@ -1,232 +1,134 @@
-r"""The commands that draw: Midjourney's, in miniature."""
+r"""What the commands that draw share: their options, and the path from prompts to files."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from minidiffusion.cli.main import parse, use_threads
-from minidiffusion.cli.drawing import Drawing, OfPicture, apply, check_out, draw, opened
+from minidiffusion.errors import UserError
+
+from .options import MAX_PICTURES, Weights, check_between, check_out
 
 if TYPE_CHECKING:
+    from minidiffusion.actions.action import Action
     from minidiffusion.images.record import Picture
-    from minidiffusion.pipelines.text_to_image import TextToImage
     from minidiffusion.pipelines.settings import SamplingSettings
-    from minidiffusion.prompt.parser import Prompt
-    from minidiffusion.pipelines.token_to_image import TokenPipeline
+    from minidiffusion.prompt.flags import Prompt
 
-PictureFile = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="PICTURE")]
+SECONDS_IN_SILENCE = 10
+"""After so long progress is shown where nobody may be watching; on a terminal, at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Imagine(Drawing):
-    r"""Make pictures of a prompt: a grid to look at, the single pictures, and a record of how they were made."""
+class Drawing(Weights):
+    r"""Options of all commands that draw."""
 
-    prompt: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="PROMPT")]
-    """What to draw, in quotes: "a red house by the sea at night, watercolor". It may have weights, choices and
-    flags: "a {red, blue} house::2 fog::-0.5 --ar 3:2 --chaos 30"; `minidiffusion flags` lists them."""
-    size: int | None = None
-    """Width and height in pixels. None is what the weights were trained on, 64, or 512 for Stable Diffusion; --ar in
-    the prompt makes one of them longer."""
-    model: Literal["diffusion", "tokens"] = "diffusion"
-    """diffusion; or tokens: a transformer writes the picture, row by row. What follows is for tokens only, --steps,
-    --sampler and --size for diffusion only; of the flags of a prompt, tokens know --no, --chaos, --seed and --repeat.
+    seed: int | None = None
+    """Seed of the first picture, 0 to 4294967295; the next have the following ones.
+    By default what --seed in the prompt says, or 0."""
+    n: int = 4
+    """How many pictures, 1 to 64."""
+    steps: int = 25
+    """How many steps the sampler takes; more is slower and, up to a point, better."""
+    guidance: float | None = None
+    """How strictly to follow the prompt, 0 to 100; 0 ignores it, 1 adds nothing to what the network learnt.
+    By default what suits the weights: 2.5, 1.5 for tokens, 7.5 for Stable Diffusion."""
+    negative: Annotated[str, tyro.conf.arg(name="no")] = ""
+    """Words to stay away from, with commas between; the same as --no in the prompt."""
+    sampler: str = "dpm++"
+    """dpm++, ddim, plms, euler or heun; or, with hundreds of steps, ddpm, euler-maruyama or predictor-corrector."""
+    out: Path = Path("pictures")
+    """A folder, where the files are named after the prompt; or FILE.png for the grid, the others beside it."""
+
+
+@dataclass(frozen=True)
+class Job:
+    r"""A prompt, and the pictures that the action is applied to."""
+
+    prompt: "Prompt"
+    pictures: Sequence["Picture"] = ()
+
+
+def draw(options: Drawing, action: "Action", jobs: Sequence[Job], given: Mapping[str, Any]) -> None:
+    r"""The results of an action, a sheet a job: drawn, written and reported. given: the action's own options.
+
+    Whatever is wrong with the options is refused before the weights are loaded.
     """
-    temperature: float = 1.0
-    """Above 0; below 1 likely tokens become likelier still."""
-    top_k: int | None = None
-    """Only the so many likeliest tokens are drawn; None is all."""
-    top_p: float = 0.95
-    """Only the likeliest tokens that together have this probability are drawn; 1 is all."""
-    drafts: int = 1
-    """1 to 64: so many are written for each picture, and CLIP takes the best."""
-    begin: str | None = None
-    """A picture, as a file or an address, whose first rows are kept; the rest is written."""
-    rows: int = 4
-    """How many of its rows of tokens, each 8 pixels high, are kept."""
+    check_between("n", options.n, 1, MAX_PICTURES)
+    check_out(options.out, must_be_png=False)
+    one_file = options.out.suffix.lower() == ".png" and not options.out.is_dir()
+    if one_file and len(jobs) > 1:
+        raise UserError(f"out must be a folder, as the prompt makes {len(jobs)} sheets, got {options.out}.")
+    from minidiffusion.images.png import sheet_name, write_pictures
+    from minidiffusion.pipelines.settings import SamplingSettings
+    from minidiffusion.prompt.vocabulary import remarks
+
+    action.check(given)
+    settings = SamplingSettings(options.steps, options.guidance, options.sampler)  # type: ignore[arg-type]  # checked
+    jobs = with_negative(jobs, options.negative)
+    seeds = [seeds_of(options, job.prompt) for job in jobs]
+    model = options.load(action.by_tokens)
+    for remark in remarks([job.prompt for job in jobs], model, of_picturebook=options.weights == "picturebook"):
+        print(remark, file=sys.stderr)
+    for job, own in zip(jobs, seeds, strict=True):
+        start = time.perf_counter()
+        pictures = in_batches(model, action, job, own, settings, given)
+        seconds = time.perf_counter() - start
+        if not job.prompt.parts and not job.prompt.images and action.pictures[0] < 2:
+            print("The prompt is empty, so the pictures are of anything.", file=sys.stderr)
+        sheet, *others = write_pictures(pictures, options.out if one_file else options.out / sheet_name(pictures))
+        width, height = pictures[0].image.size
+        print(f"{sheet}\n  {options.n} pictures of {width} x {height} in {seconds:.1f} s")
+        print(f"  beside it: {', '.join(path.name for path in others)}")
 
 
-TOKENS_ONLY = ("temperature", "top_k", "top_p", "drafts", "begin", "rows")
-DIFFUSION_ONLY = ("steps", "sampler", "size")
+def with_negative(jobs: Sequence[Job], words: str) -> list[Job]:
+    r"""The jobs; each prompt's --no goes on with these words."""
+    from minidiffusion.prompt.flags import LIST, read
+
+    no = read("--no", words, LIST) if words.strip() else ()
+    return [replace(job, prompt=replace(job.prompt, no=(*job.prompt.no, *no))) for job in jobs]
 
 
-def imagine(arguments: Sequence[str]) -> None:
-    options = parse(Imagine, "imagine", arguments)
-    foreign = DIFFUSION_ONLY if options.model == "tokens" else TOKENS_ONLY
-    for each in fields(Imagine):
-        if each.name in foreign and getattr(options, each.name) != each.default:
-            raise ValueError(f"--{each.name.replace('_', '-')} says nothing to --model {options.model}.")
-    if options.model == "tokens":
-        return write(options)
+def seeds_of(options: Drawing, prompt: "Prompt") -> list[int]:
+    r"""The first is --seed, or what the prompt says; after the largest seed comes 0."""
+    from minidiffusion.pipelines.settings import MAX_SEED, check_seeds
 
-    def act(model: "TextToImage", prompt: "Prompt", seeds: list[int], how: "SamplingSettings") -> list["Picture"]:
-        from minidiffusion.images.read_picture import read_picture
-        from minidiffusion.images.record import Picture
-        from minidiffusion.actions import registry as actions
-
-        size = None if options.size is None else (options.size, options.size)
-        looked = [Picture(read_picture(path), None) for path in (*prompt.images, *filter(None, [prompt.sref]))]
-        return actions.imagine(model, prompt, seeds, how, size, looked)
-
-    draw(options, options.prompt, act, options.size)
+    first = (prompt.seed or 0) if options.seed is None else options.seed
+    check_seeds([first])
+    return [(first + i) % (MAX_SEED + 1) for i in range(options.n)]
 
 
-def write(options: Imagine) -> None:
-    r"""`imagine --model tokens`."""
-    from minidiffusion.pipelines import token_to_image as with_tokens
+def in_batches(
+    model: Any,
+    action: "Action",
+    job: Job,
+    seeds: Sequence[int],
+    settings: "SamplingSettings",
+    given: Mapping[str, Any],
+) -> list["Picture"]:
+    r"""The pictures of a job, with a progress bar."""
+    from tqdm import tqdm
 
-    settings = (options.guidance, options.temperature, options.top_k, options.top_p, options.drafts)
-    with_tokens.Writing(*settings)  # refused before anything slow
-    if options.begin is None and options.rows != Imagine.rows:
-        raise ValueError("--rows says nothing without --begin.")
-    begin = None if options.begin is None else opened(options.begin)
+    from minidiffusion.pipelines.batches import batches
 
-    def act(model: "TokenPipeline", prompt: "Prompt", seeds: list[int], how: Any) -> list["Picture"]:
-        return with_tokens.write(model, prompt, seeds, with_tokens.Writing(*settings, how.on_step), begin, options.rows)
+    if action.by_tokens:
+        steps = model.rows**2
+        groups = [seeds] if given.get("drafts", 1) == 1 else [[seed] for seed in seeds]
+    else:
+        steps = settings.steps * job.prompt.quality
+        groups = batches(seeds, *(given.get("size") or model.sides_of(job.prompt.ar)))
+    delay, pause = (0, 0.1) if sys.stderr.isatty() else (SECONDS_IN_SILENCE, SECONDS_IN_SILENCE)
+    pictures = []
+    with tqdm(total=steps * len(groups), unit="step", leave=False, delay=delay, mininterval=pause) as bar:
 
-    draw(options, options.prompt, act, drafts=options.drafts)
+        def count(step: object) -> None:
+            bar.update()
 
-
-@dataclass(frozen=True, kw_only=True)
-class Vary(OfPicture):
-    r"""Pictures like this one; with --prompt, the same with another subject, place or style ("remix")."""
-
-    picture: PictureFile
-    """A file or an address, ours or not."""
-    strength: float = 0.7
-    """From 0 (only what the autoencoder makes of it) to 1 (nothing of it is left); "subtle" is about 0.35."""
-
-
-def vary(arguments: Sequence[str]) -> None:
-    options = parse(Vary, "vary", arguments)
-    apply(options, options.picture, "vary", strength=options.strength)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Repaint(OfPicture):
-    r"""Draw a region anew and keep every bit of the rest ("vary region")."""
-
-    picture: PictureFile
-    """A file or an address, ours or not."""
-    mask: str
-    """A picture of the same size: white where it is to be drawn anew, black where it is kept."""
-
-
-def repaint(arguments: Sequence[str]) -> None:
-    options = parse(Repaint, "repaint", arguments)
-    from minidiffusion.images.read_picture import read_picture
-
-    grey = read_picture(options.mask).convert("L")
-    apply(options, options.picture, "repaint", mask=grey.point([255 * (value > 127) for value in range(256)], "1"))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Zoom(OfPicture):
-    r"""Step back: the picture shrinks, and what lies around it is drawn."""
-
-    picture: PictureFile
-    """A file or an address, ours or not."""
-    factor: float = 1.5
-    """How far, 1.1 to 4."""
-
-
-def zoom(arguments: Sequence[str]) -> None:
-    options = parse(Zoom, "zoom", arguments)
-    apply(options, options.picture, "zoom", factor=options.factor)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pan(OfPicture):
-    r"""Turn the camera: the picture grows by half to one side."""
-
-    picture: PictureFile
-    """A file or an address, ours or not."""
-    direction: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="DIRECTION")]
-    """left, right, up or down."""
-
-
-def pan(arguments: Sequence[str]) -> None:
-    options = parse(Pan, "pan", arguments)
-    apply(options, options.picture, "pan", direction=options.direction)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Upscale(OfPicture):
-    r"""A picture with twice the pixels, by a network that learnt what belongs there."""
-
-    picture: PictureFile
-    """A file or an address, ours or not."""
-    strength: float = 0.0
-    """How far it is drawn anew before that, 0 ("subtle") to 1; "creative" is about 0.2."""
-    n: int = 1
-    """How many, 1 to 64; more than one makes sense with a strength."""
-
-
-def upscale(arguments: Sequence[str]) -> None:
-    options = parse(Upscale, "upscale", arguments)
-    apply(options, options.picture, "upscale", strength=options.strength)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Blend(Drawing):
-    r"""New pictures between two to five."""
-
-    pictures: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="PICTURE PICTURE ...")]
-    """Files or addresses, ours or not."""
-    prompt: str = ""
-    """What else should be seen."""
-
-
-def blend(arguments: Sequence[str]) -> None:
-    options = parse(Blend, "blend", arguments)
-    from minidiffusion.actions import registry as actions
-
-    pictures = [opened(path) for path in options.pictures]
-    draw(options, options.prompt, lambda model, prompt, seeds, how: actions.blend(model, pictures, seeds, prompt, how))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Again:
-    r"""Make a picture again, from the record in its file."""
-
-    picture: PictureFile
-    """A single picture of ours (not a sheet)."""
-    source: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """A picture from elsewhere that it was made from; once for each."""
-    out: Path = Path("again.png")
-    """Where to write it."""
-    weights: str = "picturebook"
-    """The weights that made it."""
-    threads: int | None = None
-    """How many threads of the processor to use; None leaves it to PyTorch."""
-
-
-def again(arguments: Sequence[str]) -> None:
-    options = parse(Again, "again", arguments)
-    check_out(options.out)
-    from minidiffusion.checkpoint import write_atomically
-    from minidiffusion.images.read_picture import read_picture
-    from minidiffusion.images.record import Record
-    from minidiffusion.pipelines.text_to_image import TextToImage
-    from minidiffusion.actions import registry as actions
-    from minidiffusion.images.png import read_record, to_png
-    from minidiffusion.images.record import lineage
-    from minidiffusion.pipelines.token_to_image import TokenPipeline
-
-    record = Record.from_dict(read_record(options.picture))
-    brought = [read_picture(path) for path in options.source]
-    use_threads(options.threads)
-    written = {each.action == "write" for each in lineage(record)}  # by which of the two models, or by both
-    models = [(TokenPipeline if each else TextToImage).load(options.weights) for each in written]
-    image, record = actions.again(models[0], record, brought, models[-1])
-    assert record is not None
-    write_atomically(options.out, to_png(image, record.to_dict()))
-    print(options.out)
-
-
-def flags(arguments: Sequence[str]) -> None:
-    from minidiffusion.prompt.parser import flags_help
-
-    print(flags_help())
+        for group in groups:
+            pictures += action(model, job.pictures, group, job.prompt, replace(settings, on_step=count), **given)
+    return pictures

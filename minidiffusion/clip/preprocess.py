@@ -1,11 +1,11 @@
-r"""From a picture of any size and mode to the numbers that CLIP sees, exactly as its authors make them.
+r"""Preprocessing: from a picture of any size and mode to CLIP's input, exactly as its authors do it.
 
     RGB on white -> the shorter side becomes `size` (bicubic) -> the square in the middle -> /255 -> (x - mean) / std
 
-Each step is where reimplementations go wrong: the longer side is rounded *down*, the square starts at (side - size)//2,
-and Pillow's bicubic filter averages where it shrinks, which a plain interpolation does not. The result is equal to the
-last bit to that of transformers' CLIPProcessor (version 5, Pillow backend). As there, what is transparent becomes
-white; OpenAI's code and older transformers show the colour that lies hidden under it.
+Reimplementations differ in each step: the longer side is rounded *down*, the square starts at (side - size)//2, and
+Pillow's bicubic filter averages where it shrinks, which plain interpolation does not. The result is bit-equal to that
+of transformers' CLIPProcessor (version 5, Pillow backend). As there, transparent pixels become white; in OpenAI's code and
+older transformers they have the colour stored in them.
 """
 
 from collections.abc import Sequence
@@ -17,15 +17,17 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
+from minidiffusion.errors import UserError
+
 OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
 OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
 LONGEST = 100
-"""How many times longer than wide a picture may be; else the resized one would fill the memory."""
+"""The largest ratio of the sides of a picture, so that the resized one fits into memory."""
 
 
 @dataclass(frozen=True)
 class Preprocess:
-    r"""Pictures to `b 3 size size`. The default mean and std give [-1, 1], as our own networks want it."""
+    r"""Pictures to `b 3 size size`. The default mean and std give [-1, 1], the range of our own networks."""
 
     size: int = 64
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
@@ -33,7 +35,7 @@ class Preprocess:
 
     @staticmethod
     def openai(size: int = 224) -> "Preprocess":
-        r"""With the mean and spread of the colours in OpenAI's training pictures."""
+        r"""With the mean and standard deviation of the colours in OpenAI's training pictures."""
         return Preprocess(size, OPENAI_MEAN, OPENAI_STD)
 
     def __call__(self, images: Image.Image | Sequence[Image.Image]) -> Float[Tensor, "b 3 h w"]:
@@ -43,7 +45,7 @@ class Preprocess:
         return torch.stack([self.one(image) for image in images])
 
     def one(self, image: Image.Image) -> Float[Tensor, "3 h w"]:
-        r"""Raises ValueError for a picture too long and thin to be resized."""
+        r"""Raises UserError for a picture whose sides differ by more than a factor of LONGEST."""
         pixels = np.asarray(centre_square(on_white(image), self.size)).transpose(2, 0, 1)
         # In double, then single: times a single-precision 1/255 would differ in the last bit.
         x = (pixels.astype(np.float64) * (1 / 255)).astype(np.float32)
@@ -52,7 +54,7 @@ class Preprocess:
 
 
 def on_white(image: Image.Image) -> Image.Image:
-    r"""A picture of any mode in RGB, laid on white where it is transparent."""
+    r"""A picture of any mode in RGB, on a white background where it is transparent."""
     if "A" not in image.getbands() and image.info.get("transparency") is None:
         return image.convert("RGB")
     image = image.convert("RGBA")
@@ -60,10 +62,12 @@ def on_white(image: Image.Image) -> Image.Image:
 
 
 def centre_square(image: Image.Image, size: int) -> Image.Image:
-    r"""Shrink or enlarge until the shorter side is `size`; cut what the longer one has too much, half on each end."""
+    r"""Resize the shorter side to `size`, and crop the longer one to it, equally at both ends."""
     short, long = sorted(image.size)
     if long > LONGEST * short:
-        raise ValueError(f"The picture is {image.width} x {image.height}: more than {LONGEST} times longer than wide.")
+        raise UserError(
+            f"the sides of a picture must differ by at most a factor of {LONGEST}, got {image.width} x {image.height}."
+        )
     longer = int(size * long / short)
     width, height = (size, longer) if image.width <= image.height else (longer, size)
     image = image.resize((width, height), Image.Resampling.BICUBIC)

@@ -24,25 +24,27 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from tqdm import tqdm
 
+from minidiffusion.errors import UserError
+
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
 
 class PictureFolder:
     r"""Captioned pictures from `path`, decoded once and kept as uint8 (12 kB a picture of 64x64).
 
-    Raises `ValueError`, one sentence with up to five names, for: no such folder, no pictures, pictures that cannot be
+    Raises UserError, one sentence with up to five names, for: no such folder, no pictures, pictures that cannot be
     read, pictures without a caption, captions without a picture, a table of captions that cannot be read.
     """
 
     def __init__(self, path: str | os.PathLike, size: int = 64):
         path = Path(path)
         if size < 1:
-            raise ValueError(f"The size of the pictures must be at least 1 pixel, not {size}.")
+            raise UserError(f"size must be at least 1, got {size}.")
         if not path.is_dir():
-            raise ValueError(f"{path} is not a folder.")
+            raise UserError(f"{path} is not a folder.")
         files = find_pictures(path)
         if not files:
-            raise ValueError(f"{path} holds no pictures (looked for files ending in {', '.join(ENDINGS)}).")
+            raise UserError(f"{path} holds no pictures (looked for files ending in {', '.join(ENDINGS)}).")
         captions = read_captions(path, files)
         refuse(f"{path}: captions for what is not a picture inside the folder", captions.keys() - files.keys())
         refuse(f"{path}: pictures without a caption", (name for name in files if not captions.get(name)))
@@ -81,11 +83,11 @@ def find_pictures(folder: Path) -> dict[str, Path]:
 
 
 def refuse(what: str, names: Iterable[str]) -> None:
-    """`ValueError` with up to five of `names`, if there are any."""
+    """UserError with up to five of `names`, if there are any."""
     names = sorted(names)
     if names:
         more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-        raise ValueError(f"{what}: {', '.join(names[:5])}{more}.")
+        raise UserError(f"{what}: {', '.join(names[:5])}{more}.")
 
 
 # ---------------------------------------------------------------------------------------------------- captions
@@ -100,9 +102,9 @@ def read_captions(folder: Path, files: dict[str, Path]) -> dict[str, str]:
             return rows_to_captions(folder / "captions.csv", read_csv(folder / "captions.csv"))
         return read_texts(folder, files)
     except OSError as error:
-        raise ValueError(f"Cannot read the captions: {error.filename}: {error.strerror}.") from error
+        raise UserError(f"Cannot read the captions: {error.filename}: {error.strerror}.") from error
     except UnicodeDecodeError as error:
-        raise ValueError(f"The captions in {folder} are not UTF-8 text ({error}).") from error
+        raise UserError(f"The captions in {folder} are not UTF-8 text ({error}).") from error
 
 
 def read_jsonl(path: Path) -> list[Any]:
@@ -112,7 +114,7 @@ def read_jsonl(path: Path) -> list[Any]:
             try:
                 rows.append(json.loads(line))
             except (ValueError, RecursionError) as error:
-                raise ValueError(f"{path}, line {number} is not JSON ({error}).") from error
+                raise UserError(f"{path}, line {number} is not JSON ({error}).") from error
     return rows
 
 
@@ -123,9 +125,9 @@ def read_csv(path: Path) -> list[dict]:
             header = set(reader.fieldnames or ())
             rows = list(reader)
         except csv.Error as error:
-            raise ValueError(f"{path} is not CSV after line {reader.line_num} ({error}).") from error
+            raise UserError(f"{path} is not CSV after line {reader.line_num} ({error}).") from error
     if not {"file_name", "text"} <= header:
-        raise ValueError(f"{path} must begin with the header file_name,text.")
+        raise UserError(f"{path} must begin with the header file_name,text.")
     return rows
 
 
@@ -134,10 +136,10 @@ def rows_to_captions(path: Path, rows: list[Any]) -> dict[str, str]:
     for number, row in enumerate(rows, start=1):
         name, text = (row.get(key) if isinstance(row, dict) else None for key in ("file_name", "text"))
         if not (isinstance(name, str) and isinstance(text, str)):
-            raise ValueError(f"{path}, entry {number} must have a file_name and a text, both strings.")
+            raise UserError(f"{path}, entry {number} must have a file_name and a text, both strings.")
         name = PurePosixPath(name).as_posix()  # "./tom.jpg" is tom.jpg
         if name in captions:
-            raise ValueError(f"{path} has more than one caption for {name}.")
+            raise UserError(f"{path} has more than one caption for {name}.")
         captions[name] = text.strip()
     return captions
 

@@ -21,11 +21,13 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from tqdm import tqdm
 
-from minidiffusion.picturebook import captions
-from minidiffusion.picturebook.brush import SIDE, Sheet
-from minidiffusion.picturebook.captions import caption
-from minidiffusion.picturebook.draw import render, render_pages
-from minidiffusion.picturebook.scene import SPLITS, Scene, scene_of_page
+from minidiffusion.errors import UserError
+
+from . import captions
+from .brush import SIDE, Sheet
+from .captions import caption
+from .draw import render, render_pages
+from .scene import SPLITS, Scene, scene_of_page
 
 CHUNK = 500  # pictures a task
 
@@ -51,7 +53,7 @@ class PictureBook:
         scale: int = 1,
     ):
         if n < 1:
-            raise ValueError(f"a picture book needs at least 1 picture, but n was {n}.")
+            raise UserError(f"pictures must be at least 1, got {n}.")
         if seed < 0:
             raise ValueError(f"the seed of a picture book is 0 or more, but was {seed}.")
         if split not in SPLITS:

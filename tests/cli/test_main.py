@@ -13,16 +13,19 @@ import PIL.Image
 import pytest
 import torch
 
-import minidiffusion
-from minidiffusion.cli import main as cli
 from minidiffusion.checkpoint import file_hash
+from minidiffusion.cli import main
+from minidiffusion.cli.main import commands
 from minidiffusion.data.emoji import emoji
-from minidiffusion.pipelines.text_to_image import TextToImage
 from minidiffusion.evaluation import evaluate
 from minidiffusion.images.png import read_record
+from minidiffusion.pipelines.settings import SamplingSettings
+from minidiffusion.pipelines.text_to_image import TextToImage
 from minidiffusion.pretrained.weights import INDEX
+from minidiffusion.version import __version__
 from tests.tiny import tiny_weights
 from tests.tiny_stable_diffusion import save_pipeline
+from tests.unchecked import unchecked
 
 PROMPT = "a red house by the sea at night, watercolor"
 QUICK = ("--steps", "2", "--n", "2")
@@ -42,7 +45,7 @@ def run(capsys, weights, tmp_path, monkeypatch):
     def run(*arguments: str) -> tuple[int, str, str]:
         capsys.readouterr()
         try:
-            status = cli.main(arguments)
+            status = main(arguments)
         except SystemExit as leaving:  # tyro, on --help and on options it cannot parse
             status = leaving.code
         return status, *capsys.readouterr()
@@ -83,7 +86,7 @@ def test_imagine_writes_a_grid_the_pictures_and_a_record_and_says_so(imagine, we
         "width": 16,
         "height": 16,
         "weights": file_hash(Path(weights, INDEX)),
-        "version": minidiffusion.__version__,
+        "version": __version__,
         "settings": {},
         "sources": [],
     }
@@ -126,7 +129,11 @@ def test_the_flags_of_a_prompt_are_obeyed(imagine, tmp_path):
 def test_choices_and_repetitions_make_sheets_of_their_own(imagine, tmp_path):
     status, out, _ = imagine("a {red, blue} house", "--n", "1", "--out", "o")
     assert status == 0 and out.count("1 pictures of 16 x 16") == 2 and len(written(tmp_path / "o")) == 6
-    assert_refused(imagine("a {red, blue} house", "--out", "o.png"), 2, "makes 2 sheets; give a folder")
+    assert_refused(
+        imagine("a {red, blue} house", "--out", "o.png"),
+        2,
+        "out must be a folder, as the prompt makes 2 sheets, got o.png",
+    )
 
 
 def test_a_prompt_can_look_at_a_picture(imagine, tmp_path):
@@ -188,13 +195,13 @@ def test_a_terminal_that_cannot_show_chinese_is_no_obstacle(weights, tmp_path, m
     monkeypatch.chdir(tmp_path)
     for name in ("stdout", "stderr"):
         monkeypatch.setattr(sys, name, io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
-    assert cli.main(["imagine", "红色的斑马", "--weights", weights, *QUICK]) == 0
+    assert main(["imagine", "红色的斑马", "--weights", weights, *QUICK]) == 0
     sys.stdout.flush()
     assert b"\\u7ea2" in sys.stdout.buffer.getvalue()
 
 
 def test_large_pictures_are_drawn_one_by_one_and_are_the_same(imagine, weights, tmp_path, monkeypatch):
-    monkeypatch.setattr("minidiffusion.cli.drawing.LARGEST_AT_ONCE", 16)
+    monkeypatch.setattr("minidiffusion.pipelines.batches.LARGEST_AT_ONCE", 16)
     status, out, _ = imagine(PROMPT, "--seed", "5", "--size", "32", "--out", "sheet.png")
     assert status == 0 and "2 pictures of 32 x 32 in" in out and read_record("sheet.png")["width"] == 32
     expected = TextToImage.load(weights).imagine(PROMPT, seeds=[6], steps=2, size=32)
@@ -204,9 +211,9 @@ def test_large_pictures_are_drawn_one_by_one_and_are_the_same(imagine, weights, 
 
 def test_progress_is_shown_on_a_terminal_and_elsewhere_only_if_it_is_long(imagine, monkeypatch):
     assert imagine(PROMPT, "--steps", "7")[2] == ""
-    monkeypatch.setattr("minidiffusion.cli.drawing.SECONDS_IN_SILENCE", 0)
+    monkeypatch.setattr("minidiffusion.cli.draw.SECONDS_IN_SILENCE", 0)
     assert "/7 [" in imagine(PROMPT, "--steps", "7")[2]
-    monkeypatch.setattr("minidiffusion.cli.drawing.SECONDS_IN_SILENCE", 10)
+    monkeypatch.setattr("minidiffusion.cli.draw.SECONDS_IN_SILENCE", 10)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     assert "/7 [" in imagine(PROMPT, "--steps", "7")[2]
 
@@ -222,8 +229,8 @@ def test_stable_diffusion_draws_with_what_suits_it_and_knows_every_word(run, tmp
         said = ("--sampler", sampler, "--guidance", "2", "--size", "128", "--n", "1", "--steps", "2")
         assert run("imagine", "a lighthouse", "--weights", "sd", *said, "--out", "b.png")[0] == 0
         assert [read_record("b.png")[key] for key in ("sampler", "guidance", "height")] == [sampler, 2.0, 128]
-    assert "lost is" in run("imagine", "lighthouse " * 76, "--weights", "sd", *QUICK)[2]
-    assert_refused(run("imagine", "a", "--weights", "sd", "--size", "100"), 2, "next to it 64 and 128")
+    assert "not read is" in run("imagine", "lighthouse " * 76, "--weights", "sd", *QUICK)[2]
+    assert_refused(run("imagine", "a", "--weights", "sd", "--size", "100"), 2, "the nearest: 64 and 128.")
     (tmp_path / "sd" / "vae" / "config.json").write_text("{}")
     assert_refused(run("imagine", "a", "--weights", "sd"), 1, "lacks the field latent_channels")
 
@@ -238,19 +245,19 @@ def test_unknown_words_are_named_with_the_nearest_known_ones(run, weights, monke
     status, _, err = run("imagine", "a red hous and a zebra, 斑马", *QUICK, "--no", "snou")
     lines = err.splitlines()
     assert status == 0 and len(lines) == 3
-    assert lines[0].startswith('I do not know "hous"; the nearest words that I know: house')
-    assert lines[1].startswith('I do not know "zebra", "斑马"; what I can draw: house, castle')
-    assert lines[2].startswith('I do not know "snou"; the nearest words that I know: snow')
+    assert lines[0].startswith('Unknown word "hous"; the nearest known words: house')
+    assert lines[1].startswith('Unknown: "zebra", "斑马"; known subjects: house, castle')
+    assert lines[2].startswith('Unknown word "snou"; the nearest known words: snow')
 
 
 def test_weights_of_ones_own_know_the_words_that_they_were_trained_on(imagine):
-    remark = 'I do not know "lighthouse"; the nearest words that I know: house.\n'
+    remark = 'Unknown word "lighthouse"; the nearest known words: house.\n'
     assert imagine("the lighthouse in the snow")[2] == remark  # the picture book knows lighthouses
 
 
 def test_what_is_too_long_and_what_is_empty_is_said(imagine):
     err = imagine(" ".join(["red"] * 22 + ["blue", "cat"]))[2]
-    assert err == 'I read only the beginning of a text as long as this; lost is: "blue cat".\n'
+    assert err == 'The text is longer than the context; not read is: "blue cat".\n'
     assert imagine(" \n")[2] == "The prompt is empty, so the pictures are of anything.\n"
 
 
@@ -267,25 +274,29 @@ def assert_refused(result: tuple[int, str, str], status: int, *parts: str) -> No
 @pytest.mark.parametrize(
     ("arguments", "valid"),
     [
-        (["--seed", "-1"], "0 to 4294967295"),
-        (["--seed", "4294967296"], "0 to 4294967295"),
-        (["--n", "0"], "1 to 64"),
-        (["--n", "65"], "1 to 64"),
-        (["--n", "1000000000"], "1 to 64"),
-        (["--steps", "0"], "1 to 50"),
-        (["--steps", "51"], "1 to 50"),
-        (["--guidance", "nan"], "0 to 100"),
-        (["--guidance", "inf"], "0 to 100"),
-        (["--guidance", "-1"], "0 to 100"),
-        (["--sampler", "rk4"], "ddpm, ddim, euler, heun, plms, dpm++"),
-        (["--threads", "0"], "1 to 1024"),
-        (["--size", "17"], "multiples of 16 up to 2048, next to it 16 and 32"),
+        (["--seed", "-1"], "seed must be between 0 and 4294967295, got -1."),
+        (["--seed", "4294967296"], "between 0 and 4294967295, got 4294967296."),
+        (["--n", "0"], "n must be between 1 and 64, got 0."),
+        (["--n", "65"], "between 1 and 64, got 65."),
+        (["--n", "1000000000"], "between 1 and 64"),
+        (["--steps", "0"], "steps must be at least 1, got 0."),
+        (["--steps", "51"], "steps must be between 1 and 50, got 51."),
+        (["--guidance", "nan"], "guidance must be between 0 and 100, got nan."),
+        (["--guidance", "inf"], "between 0 and 100"),
+        (["--guidance", "-1"], "between 0 and 100"),
+        (["--threads", "0"], "threads must be between 1 and 1024, got 0."),
+        (["--size", "17"], "a multiple of 16 up to 2048, got 17; the nearest: 16 and 32."),
         (["--out", "picture.jpg"], ".png"),
     ],
 )
 def test_bad_settings_are_refused_with_what_is_valid_and_nothing_is_written(imagine, tmp_path, arguments, valid):
     assert_refused(imagine(PROMPT, *arguments), 2, valid)
     assert written(tmp_path) == [] and os.listdir(tmp_path) == []
+
+
+def test_a_sampler_that_there_is_not_is_refused_with_those_that_there_are(imagine, monkeypatch):
+    monkeypatch.setattr(SamplingSettings, "__init__", unchecked(SamplingSettings.__init__))
+    assert_refused(imagine(PROMPT, "--sampler", "rk4"), 2, "ddpm, ddim, euler, heun, plms, dpm++", "got 'rk4'")
 
 
 @pytest.mark.parametrize("arguments", [["--seed", "one"], ["--sead", "1"], ["--n"], []])
@@ -317,26 +328,41 @@ def test_an_interruption_is_no_failure(imagine, monkeypatch):
     def interrupted(*args, **settings):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("minidiffusion.actions.registry.imagine", interrupted)
+    monkeypatch.setattr(TextToImage, "generate", interrupted)
     assert imagine(PROMPT) == (130, "", "Interrupted.\n")
 
 
 def test_debug_shows_where_a_failure_arose(imagine, run, monkeypatch):
-    with pytest.raises(ValueError, match="1 to 64"):
+    with pytest.raises(ValueError, match="between 1 and 64"):
         imagine(PROMPT, "--n", "0", "--debug")
-    with pytest.raises(ValueError, match="1 to 64"):
+    with pytest.raises(ValueError, match="between 1 and 64"):
         run("--debug", "imagine", PROMPT, "--n", "0")
     monkeypatch.setenv("MINIDIFFUSION_DEBUG", "1")
-    with pytest.raises(ValueError, match="1 to 64"):
+    with pytest.raises(ValueError, match="between 1 and 64"):
         imagine(PROMPT, "--n", "0")
     monkeypatch.setenv("MINIDIFFUSION_DEBUG", "0")
     assert imagine(PROMPT, "--n", "0")[0] == 2
 
 
-def test_a_bug_is_not_dressed_up_as_a_mistake_of_the_user(imagine, monkeypatch):
-    monkeypatch.setattr("minidiffusion.actions.registry.imagine", lambda *args, **settings: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
+@pytest.mark.parametrize("fault", [ZeroDivisionError, ValueError, OSError, FloatingPointError])
+def test_a_fault_of_the_program_keeps_its_traceback(imagine, monkeypatch, fault):
+    def broken(*args, **settings):
+        raise fault("not what a user gave")
+
+    monkeypatch.setattr(TextToImage, "generate", broken)
+    with pytest.raises(fault, match="not what a user gave"):
         imagine(PROMPT)
+
+
+def test_a_value_error_of_torch_is_seen_in_a_terminal_with_its_traceback(weights, tmp_path):
+    planted = (
+        "import sys, torch; from minidiffusion.cli import main;"
+        "torch.nn.functional.silu = lambda x, *rest: torch.nn.functional.max_pool2d(x, 0);"
+        f"sys.exit(main(['imagine', 'a', '--weights', {weights!r}, '--steps', '2', '--n', '1']))"
+    )
+    done = subprocess.run([sys.executable, "-c", planted], capture_output=True, text=True, cwd=tmp_path, timeout=170)
+    assert done.returncode == 1 and done.stderr.startswith("Traceback (most recent call last):")
+    assert "minidiffusion/networks" in done.stderr.replace(os.sep, "/") and "minidiffusion: " not in done.stderr
 
 
 # ------------------------------------------------------------------------------------------------------- other commands
@@ -345,18 +371,35 @@ def test_a_bug_is_not_dressed_up_as_a_mistake_of_the_user(imagine, monkeypatch):
 def test_help_names_the_commands_and_their_options(run):
     for flag in ("--help", "-h"):
         status, out, _ = run(flag)
-        assert status == 0 and all(command in out for command in cli.COMMANDS)
-    status, out, _ = run("imagine", "--help")
-    options = "PROMPT --seed --n --steps --guidance --no --sampler --size --out --weights --threads"
-    assert status == 0 and all(f"{option} " in out for option in options.split())
-    status, out, _ = run("train", "--help")
-    assert status == 0 and all(network in out for network in ("vae", "clip", "unet", "judge", "digits"))
-    assert run("--version") == (0, minidiffusion.__version__ + "\n", "")
+        assert status == 0 and all(command in out for command in commands())
+    assert run("--version") == (0, __version__ + "\n", "")
+
+
+OPTIONS = {
+    "imagine": "PROMPT --seed --n --steps --guidance --no --sampler --size --out --weights --threads --drafts",
+    "vary": "PICTURE --strength --prompt --seed --n --no --out",
+    "repaint": "PICTURE --mask",
+    "zoom": "PICTURE --factor",
+    "pan": "PICTURE {left,right,up,down}",
+    "blend": "PICTURE PICTURE ...",
+    "upscale": "PICTURE --strength",
+    "search": "WORDS FOLDER --like --n --out --weights --threads",
+    "train": "vae clip unet upscaler codebook tokens judge digits",
+    "evaluate": "--prompts --model --out",
+    "app": "--port --folder --weights --threads",
+}
+
+
+@pytest.mark.parametrize("command", commands())
+def test_every_command_explains_itself(run, command):
+    status, out, err = run(command, "--help")
+    assert (status, err) == (0, "") and f"usage: minidiffusion {command}" in out and "Raises" not in out
+    assert all(f"{option} " in out for option in OPTIONS.get(command, "").split())
 
 
 def test_without_a_command_that_exists_the_commands_are_named(run):
-    valid = f"valid are: {', '.join(cli.COMMANDS)}."
-    assert len(cli.COMMANDS) == 20 and "imagine, vary, upscale" in valid
+    valid = f"the commands: {', '.join(commands())}."
+    assert len(commands()) == 20 and "imagine, flags, book" in valid
     assert_refused(run(), 2, f"A command is missing; {valid}")
     assert_refused(run("imagin", PROMPT), 2, f'"imagin" is not a command; {valid}')
 
@@ -393,7 +436,7 @@ def test_training_on_ones_own_pictures_ends_in_weights_that_draw(run, tmp_path):
     assert run("train", "vae", *NETWORKS["vae"].split(), *RECIPE, "--resume")[0] == 0
 
     status, _, err = run("imagine", "photo of snow and dust", "--weights", "mine", *QUICK)
-    assert status == 0 and err.startswith('I do not know "and"') and len(err.splitlines()) == 1
+    assert status == 0 and err.startswith('Unknown word "and"') and len(err.splitlines()) == 1
 
 
 def test_clip_can_be_trained_on_the_emoji_that_are_not_held_out(run, tmp_path):
@@ -405,14 +448,14 @@ def test_clip_can_be_trained_on_the_emoji_that_are_not_held_out(run, tmp_path):
     assert (tmp_path / "mine" / "tokenizer.json").exists()
 
     assert_refused(run("train", "clip", *arguments, "--data", "./emoji"), 2, "emoji is not a folder")
-    assert_refused(run("train", "judge", "--data", "emoji"), 2, "--data has none")
+    assert_refused(run("train", "judge", "--data", "emoji"), 2, "so it takes no --data")
 
 
 def test_trainings_that_cannot_be_are_refused(run):
     assert_refused(run("train", "vae", "--data", "nowhere"), 2, "nowhere is not a folder")
-    assert_refused(run("train", "judge", "--data", "nowhere"), 2, "--data has none")
-    assert_refused(run("train", "digits", "--data", "nowhere"), 2, "--data has none")
-    assert_refused(run("train", "unet", "--pictures", "0"), 2, "at least 1 picture")
+    assert_refused(run("train", "judge", "--data", "nowhere"), 2, "so it takes no --data")
+    assert_refused(run("train", "digits", "--data", "nowhere"), 2, "so it takes no --data")
+    assert_refused(run("train", "unet", "--pictures", "0"), 2, "pictures must be at least 1, got 0.")
     for arguments in (["vae", "--recipe.lr", "nan"], ["vea"], ["vae", "--recipe.steps", "0"], []):
         status, _, err = run("train", *arguments)
         assert status == 2 and "Traceback" not in err
@@ -431,9 +474,16 @@ def loaded_after(code: str) -> set[str]:
 def test_importing_the_package_and_asking_for_help_is_quick():
     assert not loaded_after("import minidiffusion") & {"torch", "numpy", "tyro", "PIL"}
     modules = loaded_after("from minidiffusion.cli import main; main(['--help'])")
-    assert not modules & {"torch", "numpy", "PIL", "minidiffusion.imagine"}
+    assert not modules & {"torch", "numpy", "PIL", "minidiffusion.pipelines.text_to_image"}
 
 
-def test_making_pictures_loads_nothing_it_does_not_need():
-    modules = loaded_after("import minidiffusion.imagine, minidiffusion.images.png, minidiffusion.prompt.vocabulary")
-    assert "torch" in modules and not modules & {"triton", "gradio", "matplotlib", "scipy", "transformers", "diffusers"}
+def test_what_is_wrong_with_a_prompt_is_said_without_pytorch():
+    said = "from minidiffusion.cli import main; assert main(['imagine', 'a house --sead 3']) == 2"
+    assert not loaded_after(said) & {"torch", "numpy", "PIL"}
+
+
+def test_making_pictures_loads_nothing_it_does_not_need(weights, tmp_path):
+    arguments = ["imagine", "a", "--weights", weights, *QUICK, "--out", str(tmp_path / "a.png")]
+    modules = loaded_after(f"from minidiffusion.cli import main; assert main({arguments}) == 0")
+    unneeded = {"triton", "gradio", "matplotlib", "scipy", "transformers", "diffusers", "minidiffusion.tokens.seq2seq"}
+    assert "torch" in modules and not modules & unneeded

@@ -206,7 +206,7 @@ def test_no_folder_no_pictures_no_size(tmp_path):
     (tmp_path / "file").write_text("")
     assert refused(tmp_path / "file").endswith("file is not a folder.")
     assert "holds no pictures (looked for files ending in .png, .jpg" in refused(tmp_path)
-    with pytest.raises(ValueError, match="at least 1 pixel, not 0"):
+    with pytest.raises(ValueError, match="size must be at least 1, got 0"):
         PictureFolder(tmp_path, size=0)
 
 

@@ -133,7 +133,7 @@ def test_captions_come_from_the_generator_alone():
 
 
 def test_impossible_books_are_refused():
-    with pytest.raises(ValueError, match="at least 1 picture, but n was 0"):
+    with pytest.raises(ValueError, match="pictures must be at least 1, got 0"):
         PictureBook(0)
     with pytest.raises(ValueError, match="0 or more, but was -1"):
         PictureBook(3, seed=-1)

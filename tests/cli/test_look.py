@@ -4,7 +4,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from minidiffusion.cli import main as cli
+from minidiffusion.cli import main
 from tests.tiny import tiny_weights
 
 
@@ -19,7 +19,7 @@ def run(folder, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str) -> tuple[int, str, str]:
-        status = cli.main([*arguments, "--weights", str(folder)])
+        status = main([*arguments, "--weights", str(folder)])
         return status, *capsys.readouterr()
 
     run("imagine", "a red 房子 by the sea", "--n", "1", "--steps", "2", "--out", "house.png")
