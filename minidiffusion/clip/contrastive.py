@@ -1,4 +1,4 @@
-r"""The contrastive objective: each picture must find its sentence, each sentence its picture (article 3.4.2, 4.3).
+r"""The contrastive objective: the cross-entropy of matching pictures and sentences (article 3.4.2, 4.3).
 
 With logits[i, j] = sim(picture i, sentence j) / tau in a batch of b matching pairs,
 
@@ -15,13 +15,13 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from minidiffusion.clip.encoder import CLIP
+from .encoder import CLIP
 
 MAX_LOGIT_SCALE = math.log(100)
 
 
 def info_nce(logits: Float[Tensor, "b b"]) -> Float[Tensor, ""]:
-    r"""-mean log softmax of the diagonal along each row: log b when nothing is known, 0 when all is."""
+    r"""-mean log softmax of the diagonal along each row: log b for equal logits, 0 for a perfect match."""
     return (logits.logsumexp(dim=1) - logits.diagonal()).mean()
 
 
@@ -35,6 +35,6 @@ def symmetric_cross_entropy(logits: Float[Tensor, "b b"]) -> Float[Tensor, ""]:
 def clamp_temperature(model: CLIP) -> None:
     r"""Keep 1 / tau at most 100, after each optimiser step.
 
-    Clamping the parameter, not its use in the forward pass, keeps its gradient alive at the bound.
+    Clamping the parameter, not its use in the forward pass, leaves it a gradient at the bound.
     """
     model.logit_scale.clamp_(0.0, MAX_LOGIT_SCALE)

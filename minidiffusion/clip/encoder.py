@@ -1,12 +1,11 @@
 r"""CLIP's two encoders: a vision transformer and a causal text transformer (article 3.4.1; Radford et al. 2021).
 
-Both end in one vector of unit length in one shared space. The text transformer's other outputs, one vector a token,
-are what the U-Net's cross-attention reads.
+Both return a vector of unit length in one shared space. The U-Net's cross-attention uses the other outputs of the text
+transformer, one vector a token.
 """
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 
 from minidiffusion.attention.block import SelfAttentionBlock
 
-from minidiffusion.clip.resnet import ModifiedResNet
+from .resnet import ModifiedResNet
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class CLIPConfig:
     patch_size: int = 8
     vision_width: int = 128
     vision_layers: int | tuple[int, int, int, int] = 4
-    """Blocks of the vision transformer; or of each stage of a ModifiedResNet, whose patch_size means nothing."""
+    """Blocks of the vision transformer; or of each stage of a ModifiedResNet, which ignores patch_size."""
     vision_heads: int = 4
 
     @staticmethod
@@ -59,7 +58,7 @@ class CLIPConfig:
 
 
 class TextEncoder(nn.Module):
-    r"""Tokens to vectors; a causal mask lets each see only what stands before it."""
+    r"""Tokens to vectors, by a transformer with a causal mask."""
 
     def __init__(self, config: CLIPConfig):
         super().__init__()
@@ -69,15 +68,15 @@ class TextEncoder(nn.Module):
             [SelfAttentionBlock(config.text_width, config.text_heads, causal=True) for _ in range(config.text_layers)]
         )
         self.final_layer_norm = nn.LayerNorm(config.text_width)
-        # Words start far apart (std 1; OpenAI's CLIP: 0.02). So near together as 0.02, those which the contrastive loss
-        # has no use for yet drown in what the blocks add, and a denoiser can no longer read them from the tokens.
+        # Embeddings start far apart (std 1; OpenAI's CLIP: 0.02). With 0.02, words that the contrastive loss does not
+        # need yet are lost in what the blocks add, and a denoiser cannot recover them from the tokens.
         nn.init.normal_(self.token_embedding.weight, std=1.0)
         nn.init.normal_(self.position_embedding.weight, std=0.01)
 
     def forward(self, ids: Int[Tensor, "b n"]) -> tuple[Float[Tensor, "b n c"], Float[Tensor, "b c"]]:
-        r"""All token vectors, and the one at the end-of-text token: the only one that has seen the whole sentence.
+        r"""All token vectors, and the one at the end-of-text token, which alone depends on the whole sentence.
 
-        End-of-text has the largest id, and `argmax` finds its first occurrence; padding after it cannot be seen by it.
+        End-of-text has the largest id, and `argmax` finds its first occurrence, which no padding after it can affect.
         """
         x = self.token_embedding(ids) + self.position_embedding.weight[: ids.shape[1]]
         for block in self.blocks:
@@ -87,7 +86,7 @@ class TextEncoder(nn.Module):
 
 
 class VisionEncoder(nn.Module):
-    r"""A picture cut into patches, each patch a token, and one class token that gathers what they say."""
+    r"""A vision transformer: each patch of the picture is a token, and a class token becomes the picture's vector."""
 
     def __init__(self, config: CLIPConfig):
         super().__init__()
@@ -133,23 +132,13 @@ class CLIP(nn.Module):
         """log(1 / tau): the logarithm of one over InfoNCE's temperature."""
 
     def encode_text(self, ids: Int[Tensor, "b n"]) -> Float[Tensor, "b d"]:
-        r"""Sentences to unit vectors. ids: as the tokenizer makes them, with an end-of-text token in each row."""
+        r"""Sentences to unit vectors. ids: from the tokenizer, with an end-of-text token in each row."""
         return F.normalize(self.text_projection(self.text_model(ids)[1]), dim=-1)
 
     def encode_image(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b d"]:
-        r"""Pictures, `picture_size` on a side, to unit vectors. In [-1, 1], or of OpenAI as `preprocess.py` says."""
+        r"""Pictures, `picture_size` on a side, to unit vectors. x: from the `Preprocess` of these weights."""
         return F.normalize(self.visual_projection(self.vision_model(x)), dim=-1)
 
     def forward(self, x: Float[Tensor, "b 3 h w"], ids: Int[Tensor, "b2 n"]) -> Float[Tensor, "b b2"]:
         r"""logits[i, j] = sim(picture i, sentence j) / tau."""
         return self.logit_scale.exp() * self.encode_image(x) @ self.encode_text(ids).T
-
-    @classmethod
-    def from_pretrained(cls, path: str | Path) -> "CLIP":
-        r"""Trained weights from a folder or file, laid out as by transformers, OpenAI or us (`pretrained.py`).
-
-        Raises CheckpointError, with one sentence.
-        """
-        from minidiffusion.pretrained.clip import load_clip
-
-        return load_clip(path)

@@ -1,12 +1,12 @@
-r"""CLIP's other eye: a ResNet-50 with three changes (Radford et al. 2021, section 2.4).
+r"""CLIP's other picture encoder: a ResNet-50 with three changes (Radford et al. 2021, section 2.4).
 
 1. The *stem* is three 3x3 convolutions and an average pool, not one 7x7 convolution and a maximum pool.
-2. *Strides do not alias*: where a block halves the picture, an average over 2x2 goes before the convolution, on the
+2. *Anti-aliased strides*: where a block halves the resolution, an average over 2x2 goes before the convolution, on the
    branch and on the shortcut, and the convolution itself has stride 1.
-3. *Attention pools*: the mean over all positions asks, the positions and the mean answer. An average is the special
-   case in which every answer weighs the same.
+3. *Attention pooling*: the query is the mean over all positions, keys and values are the positions and the mean. An
+   average is the special case of equal weights.
 
-The last BatchNorm of each block starts with gain 0, so that a fresh block is its shortcut (Goyal et al. 2017). The
+The last BatchNorm of each block starts with gain 0, so that an untrained block is its shortcut (Goyal et al. 2017). The
 names of the parameters are OpenAI's.
 """
 
@@ -23,7 +23,7 @@ STRIDE = 32
 
 
 class Bottleneck(nn.Module):
-    r"""1x1 narrow, 3x3, 1x1 wide, plus the shortcut. `b c h w -> b (4 width) h/stride w/stride`."""
+    r"""1x1, 3x3 and 1x1 convolutions, plus the shortcut. `b c h w -> b (4 width) h/stride w/stride`."""
 
     def __init__(self, channels: int, width: int, stride: int = 1):
         super().__init__()
@@ -51,7 +51,7 @@ class Bottleneck(nn.Module):
 
 
 class AttentionPool(nn.Module):
-    r"""One query, the mean position, over all positions and itself: `b c h w -> b d`."""
+    r"""Attention of one query, the mean position, over all positions and itself: `b c h w -> b d`."""
 
     def __init__(self, side: int, channels: int, heads: int, embed_dim: int):
         super().__init__()

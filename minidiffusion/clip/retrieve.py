@@ -1,12 +1,12 @@
-r"""What an embedding is good for, once pictures and sentences share a space (Radford et al. 2021, section 3.1).
+r"""Applications of embeddings: zero-shot classification, retrieval, probes (Radford et al. 2021, section 3.1).
 
     zero-shot       the class whose sentence is nearest; a class is the mean of the unit vectors of several sentences
                     ("a photo of a cat", "a drawing of a cat", ...), made a unit vector again
     retrieval       the sentence nearest to a picture, and the picture nearest to a sentence
     linear probe    a logistic regression on the embeddings of labelled pictures
-    neighbours      the label that most of the k nearest labelled pictures have
+    neighbours      the most frequent label of the k nearest labelled pictures
 
-Embeddings are unit vectors, so a scalar product is a cosine.
+Embeddings are unit vectors, so a scalar product is the cosine similarity.
 """
 
 from collections.abc import Sequence
@@ -16,8 +16,10 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from minidiffusion.clip.encoder import CLIP
-from minidiffusion.clip.tokenizer import Tokenizer
+from minidiffusion.errors import UserError
+
+from .encoder import CLIP
+from .tokenizer import Tokenizer
 
 TEMPLATES = ("a photo of a {}.", "a picture of a {}.", "a drawing of a {}.")
 
@@ -26,31 +28,31 @@ TEMPLATES = ("a photo of a {}.", "a picture of a {}.", "a drawing of a {}.")
 def class_embeddings(
     clip: CLIP, tokenizer: Tokenizer, names: Sequence[str], templates: Sequence[str] = TEMPLATES
 ) -> Float[Tensor, "classes d"]:
-    r"""One unit vector a class. Raises ValueError without names, or for a template that has no {}."""
+    r"""One unit vector a class. Raises UserError without names, or for a template that has no {}."""
     if not names or not templates or any("{}" not in template for template in templates):
-        raise ValueError("Zero-shot classification needs names, and templates with {} where the name goes.")
+        raise UserError("Zero-shot classification needs names, and templates with {} in place of the name.")
     sentences = [template.replace("{}", name) for name in names for template in templates]
     embeddings = clip.encode_text(tokenizer(sentences, clip.config.context_length))
     return F.normalize(embeddings.unflatten(0, (len(names), len(templates))).mean(dim=1), dim=-1)
 
 
 def recall(similarity: Float[Tensor, "n n"], k: int = 1) -> float:
-    r"""R@k: the share of rows whose own column is among the k most similar. For the other way, hand over the transpose.
+    r"""R@k: the share of rows whose own column is among the k most similar; for the columns, pass the transpose.
 
-    A tie counts against: a column as similar as its own stands before it. Else equal embeddings would be perfect.
+    Columns of equal similarity rank before its own, or else equal embeddings would have a perfect recall.
     """
     own = similarity.diagonal()[:, None]
-    before = (similarity >= own).sum(dim=1) - 1  # its own is not before itself
+    before = (similarity >= own).sum(dim=1) - 1  # without its own
     return (before < k).double().mean().item()
 
 
 def nearest_neighbours(
     embeddings: Float[Tensor, "n d"], labels: Int[Tensor, " n"], queries: Float[Tensor, "m d"], k: int = 5
 ) -> Int[Tensor, " m"]:
-    r"""The label of most of the k nearest; of labels equally frequent, the one whose neighbours are nearer in sum."""
+    r"""The most frequent label of the k nearest; of equally frequent ones, that with the nearer neighbours in sum."""
     cosines, nearest = (queries @ embeddings.T).topk(min(k, len(embeddings)))
     votes = torch.zeros(len(queries), int(labels.max()) + 1, dtype=torch.float64)
-    # Less than one vote more for all k together, so that nearness decides between equals only.
+    # All k together add less than one vote, so that similarity decides between equally frequent labels only.
     votes.scatter_add_(1, labels[nearest], 1 + (cosines.double() + 1) / (4 * k))
     return votes.argmax(dim=1)
 

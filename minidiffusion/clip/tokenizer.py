@@ -1,21 +1,22 @@
-r"""Byte-pair encoding: text in, a few small integers out, and nothing is ever unknown.
+r"""Byte-pair encoding: any text as a few integers, without unknown words.
 
 Byte-level BPE (Sennrich et al. 2016, arXiv:1508.07909; over bytes as in GPT-2, Radford et al. 2019, section 2.2) in the
 arrangement of CLIP (Radford et al. 2021, section 2.4). A text is
 
 1. *split into words*, by rule (:data:`SPLITTERS`);
-2. each word *spelt in bytes* of UTF-8, the last byte carrying the mark ``</w>``, "a word ends here";
-3. neighbours are *merged*, the pair learnt first going first, until no learnt pair is left.
+2. each word *spelt in bytes* of UTF-8, the last byte with the mark ``</w>``, the end of a word;
+3. neighbours are *merged*, in the order in which pairs were learnt, until no learnt pair is left.
 
-Every byte is a symbol of its own, so a word that training never saw costs more symbols but is never lost. The ids::
+Every byte is a symbol of its own, so a word that was not in the training texts takes more symbols, but is never lost.
+The ids::
 
     0 .. 255         the 256 bytes, in the order of `byte_alphabet`
     256 .. 511       the same bytes at the end of a word
     512 .. n - 3     one for each merge, in the order learnt
     n - 2, n - 1     start and end of text; the end has the largest id, so that CLIP finds it with argmax
 
-Start and end never come out of a text: a literal "<|endoftext|>" in a prompt is spelt like any other word, so nobody
-can end the prompt early by typing it.
+No text contains start or end: a literal "<|endoftext|>" in a prompt is spelt like any other word, so it cannot end the
+prompt early.
 """
 
 import json
@@ -26,6 +27,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
+from typing import Literal
 
 import torch
 from jaxtyping import Int
@@ -33,7 +35,7 @@ from torch import Tensor
 
 from minidiffusion.checkpoint import CheckpointError, write_atomically
 
-from minidiffusion.clip.vocabulary import mend, openai_merges
+from .vocabulary import mend, openai_merges
 
 END_OF_WORD = "</w>"
 SPECIALS = ("<|startoftext|>", "<|endoftext|>")
@@ -46,8 +48,8 @@ Pair = tuple[str, str]
 def byte_alphabet() -> dict[int, str]:
     r"""One printable character for each byte, in the order of the ids, so that symbols can be read, printed and stored.
 
-    The 188 bytes that are printable in Latin-1 stand for themselves and come first; the others (control characters,
-    space, 0x7f to 0xa0, the soft hyphen) borrow the characters from U+0100 on.
+    The 188 bytes that are printable in Latin-1 are themselves and come first; the others (control characters, space,
+    0x7f to 0xa0, the soft hyphen) get the characters from U+0100 on.
     """
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = sorted(set(range(0x100)) - set(printable))
@@ -62,7 +64,7 @@ def clip_words(text: str) -> list[str]:
     r"""Lower case, then CLIP's pattern  ``'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+``.
 
     Runs of letters, single digits, runs of anything else but space; an English contraction is a word of its own. Lone
-    surrogates, which no UTF-8 can spell, become "?".
+    surrogates, which UTF-8 cannot encode, become "?".
     """
     text = unicodedata.normalize("NFC", text.encode("utf-8", "replace").decode()).lower()
     return [word for run in text.split() for word in split_run(run)]
@@ -87,23 +89,25 @@ def split_run(run: str) -> list[str]:
 
 
 def ideograph_words(text: str) -> list[str]:
-    r"""CLIP's words, but every Chinese character is a word of its own, and full-width forms count as the usual ones.
+    r"""CLIP's words, but every Chinese character is a word of its own, and full-width forms equal the usual ones.
 
-    Chinese has no spaces, so to CLIP's pattern a whole clause is one "word" and BPE learns chunks that straddle its
-    real words: moving one attribute of the picture then changes the ids of its neighbours too. One id a character gives
-    the same ids in every order, also in orders that training never saw; and since a character says about as much as an
-    English syllable, a full caption still fits in CLIP's short context. NFKC folds "，" into "," and "Ａ" into "a".
+    Chinese has no spaces, so in CLIP's pattern a whole clause is one "word" and BPE learns pieces across its real
+    words: moving one attribute then changes the ids of its neighbours too. One id a character gives the same ids in every
+    order, also in orders that were not in training; and as a character holds about as much as an English syllable, a
+    full caption still fits in CLIP's short context. NFKC maps "，" to "," and "Ａ" to "a".
     """
     words = clip_words(unicodedata.normalize("NFKC", text))
     return [piece for word in words for piece in re.split(f"({IDEOGRAPH})", word) if piece]
 
 
 def mended_words(text: str) -> list[str]:
-    r"""CLIP's words of the mended text, which is what OpenAI's tokenizer splits; transformers' does not mend."""
+    r"""CLIP's words of the repaired text, as in OpenAI's tokenizer; transformers' does not repair texts."""
     return clip_words(mend(text))
 
 
-SPLITTERS: dict[str, Callable[[str], list[str]]] = {
+SplitRule = Literal["clip", "clip-mended", "ideographs"]
+
+SPLITTERS: dict[SplitRule, Callable[[str], list[str]]] = {
     "clip": clip_words,
     "clip-mended": mended_words,
     "ideographs": ideograph_words,
@@ -132,11 +136,11 @@ def merge(symbols: list[str], pair: Pair) -> list[str]:
 
 
 def learn_merges(counts: Counter[str], n: int) -> list[Pair]:
-    r"""The n merges that BPE learns: again and again the most frequent pair of neighbours becomes one symbol.
+    r"""The n merges that BPE learns: repeatedly, the most frequent pair of neighbours becomes one symbol.
 
-    Works on word types with their counts, not on the running text, and touches only the words that hold the pair.
-    Equal counts are settled by the alphabet, so the same texts in any order give the same merges.
-    Fewer than n merges come back when every word has become a single symbol.
+    Works on distinct words with their counts, not on the text, and updates only words with the pair. Ties are broken
+    alphabetically, so the same texts in any order give the same merges. Returns fewer than n merges if every word has
+    become a single symbol.
     """
     words = {word: spell(word) for word in sorted(counts)}
     pairs: Counter[Pair] = Counter()
@@ -162,7 +166,7 @@ def learn_merges(counts: Counter[str], n: int) -> list[Pair]:
 
 
 class Tokenizer:
-    r"""Texts to ids and back. Learn one with :meth:`train`, keep it with :meth:`save`, or hand over known merges.
+    r"""Texts to ids and back. Learn one with :meth:`train`, write it with :meth:`save`, or pass known merges.
 
     Args:
         merges: pairs of symbols, first learnt first, each made of symbols that exist by then.
@@ -171,9 +175,9 @@ class Tokenizer:
     Raises ValueError for an unknown rule or a merge of symbols that do not exist.
     """
 
-    def __init__(self, merges: Iterable[Pair], words: str = "ideographs") -> None:
+    def __init__(self, merges: Iterable[Pair], words: SplitRule = "ideographs") -> None:
         if words not in SPLITTERS:
-            raise ValueError(f"no rule {words!r} to split words; there are: {', '.join(SPLITTERS)}")
+            raise ValueError(f"words must be one of {', '.join(SPLITTERS)}, got {words!r}")
         self.merges = [(left, right) for left, right in merges]
         self.rule = words
         self.symbols = [*BYTE, *(letter + END_OF_WORD for letter in BYTE)]
@@ -189,14 +193,14 @@ class Tokenizer:
         self.cache: dict[str, list[int]] = {}
 
     @classmethod
-    def train(cls, texts: Iterable[str], vocab_size: int, words: str = "ideographs") -> "Tokenizer":
+    def train(cls, texts: Iterable[str], vocab_size: int, words: SplitRule = "ideographs") -> "Tokenizer":
         r"""Learn merges from texts until there are `vocab_size` ids (fewer if the texts have no pair left to merge).
 
         Deterministic, whatever the order of the texts. Raises ValueError for a vocab_size below 514, the ids
         that every vocabulary has.
         """
         if vocab_size < 514:
-            raise ValueError(f"vocab_size is {vocab_size}, but 512 byte symbols and 2 specials need at least 514")
+            raise ValueError(f"vocab_size must be at least 514 (512 bytes, 2 special tokens), got {vocab_size}")
         counts = Counter(word for text in texts for word in SPLITTERS[words](text))
         return cls(learn_merges(counts, vocab_size - 514), words)
 
@@ -204,11 +208,11 @@ class Tokenizer:
     def openai(cls, fix: bool = False) -> "Tokenizer":
         r"""OpenAI's 49,408 ids, for its CLIPs and for Stable Diffusion 1.
 
-        fix: mend texts first, as OpenAI's own tokenizer does and transformers' does not; needs the package ftfy, else
-        ValueError. Unlike in OpenAI's, a typed "<|endoftext|>" is spelt out, and texts are NFC also without `fix`.
+        fix: repair texts first, as OpenAI's own tokenizer does and transformers' does not; raises UserError without the
+        package ftfy. Unlike in OpenAI's, a typed "<|endoftext|>" is spelt out, and texts are NFC also without `fix`.
         """
         if fix:
-            mend("")  # complains now, not at the first text
+            mend("")  # raises now, not at the first text
         return cls(openai_merges(), "clip-mended" if fix else "clip")
 
     @property
@@ -227,7 +231,7 @@ class Tokenizer:
         return self.vocab_size - 1
 
     def words(self, text: str) -> list[str]:
-        r"""The text as the tokenizer sees it: normalised and cut into words."""
+        r"""The text, normalised and split into words."""
         return SPLITTERS[self.rule](text)
 
     def encode(self, text: str) -> list[int]:
@@ -235,7 +239,7 @@ class Tokenizer:
         return [i for word in self.words(text) for i in self.encode_word(word)]
 
     def encode_word(self, word: str) -> list[int]:
-        r"""The ids of one word: spell it, then apply the merges, the one learnt first going first."""
+        r"""The ids of one word: its bytes, then the merges, in the order in which they were learnt."""
         if word in self.cache:
             return self.cache[word]
         symbols = spell(word)
@@ -246,7 +250,7 @@ class Tokenizer:
                 break
             symbols = merge(symbols, best)
         ids = [self.ids[symbol] for symbol in symbols]
-        if len(self.cache) < 65_536:  # captions use some hundred words; a stream of others must not fill the memory
+        if len(self.cache) < 65_536:  # captions use some hundred words; others must not fill the memory
             self.cache[word] = ids
         return ids
 
@@ -259,7 +263,7 @@ class Tokenizer:
         spelt = bytearray()
         for i in ids:
             if not 0 <= i < self.vocab_size:
-                raise ValueError(f"id {i} is outside 0..{self.end}")
+                raise ValueError(f"an id must be in 0..{self.end}, got {i}")
             if i < self.start:
                 symbol = self.symbols[i]
                 spelt += bytes(BYTE[letter] for letter in symbol.removesuffix(END_OF_WORD))
@@ -271,14 +275,15 @@ class Tokenizer:
     ) -> Int[Tensor, "b n"]:
         r"""A batch of texts as rows ``start, ids..., end, end, ...`` of context_length ids each.
 
-        A text that is too long is cut and still closed by `end`; :meth:`dropped` says what was lost.
-        padding: what fills the row after the first `end`. None is `end` itself, as in Stable Diffusion; OpenAI's CLIP
-        has 0. CLIP's vector of a text is the same either way: its first `end` sees nothing of what follows.
+        A text that is too long is truncated and still closed by `end`; :meth:`dropped` returns the rest of it.
+        padding: the id after the first `end`. None is `end` itself, as in Stable Diffusion; OpenAI's CLIP has 0. CLIP's
+        vector of a text is the same in both cases, as the causal mask hides from `end` what follows.
         Raises ValueError for a context_length below 2 and a padding outside 0..n-1.
         """
-        room, padding = self.room(context_length), self.end if padding is None else padding
+        room = self.room(context_length)
+        padding = self.end if padding is None else padding
         if not 0 <= padding <= self.end:
-            raise ValueError(f"padding {padding} is outside 0..{self.end}")
+            raise ValueError(f"padding must be in 0..{self.end}, got {padding}")
         rows = torch.full((1 if isinstance(texts, str) else len(texts), context_length), padding, dtype=torch.long)
         for row, text in zip(rows, [texts] if isinstance(texts, str) else texts, strict=True):
             ids = [self.start, *self.encode(text)[:room], self.end]
@@ -286,17 +291,13 @@ class Tokenizer:
         return rows
 
     def room(self, context_length: int) -> int:
-        r"""How many ids of a text fit between start and end."""
+        r"""The number of ids of a text that fit between start and end."""
         if context_length < 2:
-            raise ValueError(f"context_length is {context_length}, but start and end alone need 2")
+            raise ValueError(f"context_length must be at least 2, for start and end, got {context_length}")
         return context_length - 2
 
-    def fits(self, text: str, context_length: int = 32) -> bool:
-        r"""Whether nothing of the text is cut off."""
-        return len(self.encode(text)) <= self.room(context_length)
-
     def dropped(self, text: str, context_length: int = 32) -> str:
-        r"""The words that are cut off, wholly or in part, separated by spaces; "" if the text fits."""
+        r"""The words that are truncated, wholly or in part, separated by spaces; "" if the text fits."""
         words, room = self.words(text), self.room(context_length)
         for i, word in enumerate(words):
             room -= len(self.encode_word(word))

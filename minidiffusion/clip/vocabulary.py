@@ -1,7 +1,7 @@
-r"""OpenAI's vocabulary: the 48,894 merges that every published CLIP and Stable Diffusion 1 read with.
+r"""OpenAI's vocabulary: the 48,894 merges of every published CLIP and of Stable Diffusion 1.
 
-The file lists 262,144 merges, those learnt first first; CLIP uses as many as make 49,408 ids with the 512 bytes and the
-two specials. Its tokenizer also mends a text before it splits it; :func:`mend` is that step.
+The file lists 262,144 merges, in the order learnt; CLIP uses as many as make 49,408 ids with the 512 bytes and the two
+special tokens. Its tokenizer also repairs a text before splitting it; :func:`mend` is that step.
 """
 
 import gzip
@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from minidiffusion.checkpoint import CheckpointError, explained
+from minidiffusion.errors import UserError
 
 FILE = Path(__file__).with_name("bpe_simple_vocab_16e6.txt.gz")
 SHA256 = "924691ac288e54409236115652ad4aa250f48203de50a9e4722a6ecd48d6804a"
@@ -19,7 +20,7 @@ MERGES = 49_408 - 512 - 2
 
 @cache
 def openai_merges() -> tuple[tuple[str, str], ...]:
-    r"""The merges, read when they are first asked for. Raises CheckpointError if the file is missing or another."""
+    r"""The merges, read at the first call. Raises CheckpointError if the file is missing or damaged."""
     with explained("read", FILE):
         data = FILE.read_bytes()
     if hashlib.sha256(data).hexdigest() != SHA256:
@@ -29,12 +30,12 @@ def openai_merges() -> tuple[tuple[str, str], ...]:
 
 
 def mend(text: str) -> str:
-    r"""Undo what the web does to a text: mojibake, curly quotes and the like (ftfy), then HTML entities, twice.
+    r"""Repair a text from the web: mojibake, curly quotes and the like (ftfy), then HTML entities, twice.
 
-    Raises ValueError if the package ftfy is not installed.
+    Raises UserError if the package ftfy is not installed.
     """
     try:
         import ftfy  # type: ignore[import-not-found]
     except ImportError:
-        raise ValueError("To mend texts as OpenAI does (fix=True), install ftfy: pip install ftfy.") from None
+        raise UserError("Repairing texts as OpenAI does (fix=True) needs the package ftfy: pip install ftfy.") from None
     return html.unescape(html.unescape(ftfy.fix_text(text)))

@@ -94,7 +94,7 @@ def load(path: str | Path) -> Pretrained:
 
 
 def load_clip(path: str | Path) -> CLIP:
-    r"""`CLIP.from_pretrained`: float32, on the CPU, in eval mode. Raises CheckpointError, with one sentence."""
+    r"""The CLIP alone: float32, on the CPU, in eval mode. Raises CheckpointError, with one sentence."""
     path = Path(path)
     if path.is_dir():
         if (path / "clip.json").is_file():

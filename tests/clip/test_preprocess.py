@@ -59,5 +59,5 @@ def test_the_square_is_in_the_middle():
 
 def test_no_pictures_are_no_rows_and_a_thread_is_refused():
     assert Preprocess(8)([]).shape == (0, 3, 8, 8)
-    with pytest.raises(ValueError, match="100 times longer"):
+    with pytest.raises(ValueError, match="at most a factor of 100, got 1 x 101"):
         Preprocess(8)(Image.new("L", (1, 101)))

@@ -9,12 +9,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from minidiffusion.pretrained.clip import load
 from minidiffusion.clip.retrieve import class_embeddings, recall
-from minidiffusion.evaluation.questions import exam_rng, renders
-from minidiffusion.pretrained.weights import find_weights
+from minidiffusion.evaluation.exam_prompts import exam_rng, renders
 from minidiffusion.picturebook.captions import LANGUAGES, LEXICON, describe
 from minidiffusion.picturebook.scene import ATTRIBUTES, random_scene
+from minidiffusion.pretrained.clip import load
+from minidiffusion.pretrained.weights import find_weights
 
 SPLITS = ("seen", "held_out")
 each_split = pytest.mark.parametrize("split", SPLITS)

@@ -11,8 +11,8 @@ from torch import nn
 
 from minidiffusion.attention import block
 from minidiffusion.checkpoint import CheckpointError, save_model
-from minidiffusion.clip.encoder import CLIP, TextEncoder
-from minidiffusion.pretrained.clip import load
+from minidiffusion.clip.encoder import TextEncoder
+from minidiffusion.pretrained.clip import load, load_clip
 from tests.clip import tiny_clip
 from tests.clip.tiny_clip import difference, reference
 
@@ -31,7 +31,7 @@ def folder(model, tmp_path) -> Path:
 
 
 def error(path: Path, model) -> float:
-    return difference(CLIP.from_pretrained(path), model)
+    return difference(load_clip(path), model)
 
 
 def rewrite(folder: Path, **fields) -> None:
@@ -92,13 +92,13 @@ def test_openai_names(model, tmp_path):
 def test_half_precision_becomes_single(model, tmp_path):
     halves = {key: tensor.half() for key, tensor in tiny_clip.in_openai_names(model.state_dict()).items()}
     save_file(halves, tmp_path / "half.safetensors")
-    clip = CLIP.from_pretrained(tmp_path / "half.safetensors")
+    clip = load_clip(tmp_path / "half.safetensors")
     assert all(parameter.dtype == torch.float32 for parameter in clip.parameters())
     assert 1e-6 < error(tmp_path / "half.safetensors", model) < 1e-2
 
 
 def test_our_own_layout_keeps_heads_of_any_width(folder, model, tmp_path):
-    clip = CLIP.from_pretrained(folder)
+    clip = load_clip(folder)
     save_model(tmp_path / "ours", "clip", clip, clip.config)
     assert error(tmp_path / "ours", model) < 1e-6
     assert error(tmp_path / "ours" / "clip.safetensors", model) < 1e-6
@@ -156,7 +156,7 @@ def test_a_pickle_is_refused_and_not_run(tmp_path, monkeypatch):
         archive.writestr("m/data.pkl", pickle.dumps(Harmful()))
     for name, reason in (("model.pt", "no TorchScript"), ("bare.pt", "TorchScript"), ("dressed.pt", "asks for")):
         with pytest.raises(CheckpointError, match=reason):
-            CLIP.from_pretrained(name)
+            load_clip(name)
     assert not Path("harm").exists()
 
 
@@ -164,7 +164,7 @@ def test_a_torchscript_archive_cut_short_is_refused(model, tmp_path):
     path = scripted({"a.b": torch.ones(3)}, tmp_path / "a.pt")
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(CheckpointError, match="TorchScript archive"):
-        CLIP.from_pretrained(path)
+        load_clip(path)
 
 
 # ------------------------------------------------------------------------------------------------------ what is refused
@@ -191,7 +191,7 @@ def test_a_torchscript_archive_cut_short_is_refused(model, tmp_path):
 def test_a_config_that_is_not_ours_is_refused_in_one_sentence(folder, fields, sentence):
     rewrite(folder, **fields)
     with pytest.raises(CheckpointError, match=sentence) as caught:
-        CLIP.from_pretrained(folder)
+        load_clip(folder)
     assert "\n" not in str(caught.value)
 
 
@@ -204,21 +204,21 @@ def test_a_file_that_lacks_a_tensor_or_has_a_strange_one_is_refused(model, tmp_p
             {other: tensor.contiguous() for other, tensor in whole.items() if other != key}, tmp_path / "a.safetensors"
         )
         with pytest.raises(CheckpointError):
-            CLIP.from_pretrained(tmp_path / "a.safetensors")
+            load_clip(tmp_path / "a.safetensors")
     save_file(whole | {"strange": torch.ones(1)}, tmp_path / "a.safetensors")
     with pytest.raises(CheckpointError, match="strange is unknown"):
-        CLIP.from_pretrained(tmp_path / "a.safetensors")
+        load_clip(tmp_path / "a.safetensors")
 
 
 def test_a_folder_without_weights_is_refused(folder):
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     with pytest.raises(CheckpointError, match="could run anything"):
-        CLIP.from_pretrained(folder)
+        load_clip(folder)
     (folder / "config.json").unlink()
     with pytest.raises(CheckpointError, match="holds no CLIP"):
-        CLIP.from_pretrained(folder)
+        load_clip(folder)
     with pytest.raises(CheckpointError, match="No such file"):
-        CLIP.from_pretrained(folder / "nothing.safetensors")
+        load_clip(folder / "nothing.safetensors")
 
 
 # ----------------------------------------------------------------------------------------- one wrong detail at a time
@@ -258,7 +258,7 @@ def test_each_wrong_detail_is_noticed(folder, model, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(VisionEncoder, "forward", mean_of_patches)
         assert wrong() > 1e-3
-    clip = CLIP.from_pretrained(folder)
+    clip = load_clip(folder)
     for kind in (nn.LayerNorm, block.MultiHeadAttention):
         name, value = ("eps", 1e-6) if kind is nn.LayerNorm else ("heads", 4)
         for tower in (clip.text_model, clip.vision_model):
