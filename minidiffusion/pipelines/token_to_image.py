@@ -37,8 +37,7 @@ from minidiffusion.prompt.flags import Prompt, given
 from minidiffusion.prompt.format import record_text
 from minidiffusion.prompt.parser import parse_each
 from minidiffusion.tokens.codebook import PictureTokenizer, PictureTokenizerConfig
-from minidiffusion.tokens.sampling import Token
-from minidiffusion.tokens.sampling import write as write_tokens
+from minidiffusion.tokens.sampling import Token, sample_tokens
 from minidiffusion.tokens.seq2seq import Seq2Seq, Seq2SeqConfig
 
 from .settings import SamplingSettings, check_guidance, check_seeds
@@ -194,7 +193,7 @@ class TokenPipeline:
             raise UserError(f"top_k must be between 1 and {codes}, got {settings.top_k}.")
         n, own = settings.drafts, [draft for seed in seeds for draft in draft_seeds(seed, settings.drafts)]
         texts = [words_of(prompt, seed) for prompt, seed in zip(prompts, seeds, strict=True) for _ in range(n)]
-        for token in write_tokens(
+        for token in sample_tokens(
             self.transformer,
             self.words(texts),
             self.words([", ".join(prompt.no) for prompt in prompts for _ in range(n)]),

@@ -1,14 +1,13 @@
-r"""A picture as 64 whole numbers, and back (article 6.1; van den Oord et al. 2017; Mentzer et al. 2023).
+r"""Picture tokenizers: a picture as 64 integers, and back (article 6.1; van den Oord et al. 2017; Mentzer et al. 2023).
 
     x  --encoder-->  z  --nearest code-->  ids  --codes-->  z_q  --decoder-->  x_hat
     3 64 64          d 8 8                 8 8              d 8 8              3 64 64
 
-A picture of n places with K codes is told in n log2 K bits: 64 places and 4096 codes make 96 bytes, where the pixels
-take 12,288. Whatever is to be seen of an 8 x 8 patch has to be said in one word of a language of K words, so the words
-must be chosen well and all be used. Two ways to have such a language:
+A picture of n positions with K codes has n log2 K bits: 64 positions and 4096 codes make 96 bytes, where the pixels
+take 12,288. One code has to represent an 8 x 8 patch, so codes must be chosen well and all be used. Two codebooks:
 
-    VectorQuantizer    K vectors are learnt (latent/vq.py). A code that no patch is near to learns nothing.
-    FSQ                each of d numbers is rounded to one of L levels. Nothing is learnt, and all K = prod L are there.
+    VectorQuantizer    K vectors are learnt (latent/vq.py). A code that is far from all patches gets no gradient.
+    FSQ                each of d numbers is rounded to one of L levels. Nothing is learnt, and all K = prod L exist.
 """
 
 import math
@@ -24,15 +23,15 @@ from minidiffusion.latent.vq import Quantized, VectorQuantizer
 
 
 class FSQ(nn.Module):
-    r"""Finite scalar quantisation: a grid in place of a codebook (Mentzer et al. 2023, section 3).
+    r"""Finite scalar quantisation: a fixed grid in place of a codebook (Mentzer et al. 2023, section 3).
 
         digit_i = round((L_i - 1) / 2 (1 + tanh z_i))           in 0..L_i - 1
         z_q_i   = 2 digit_i / (L_i - 1) - 1                     in [-1, 1]
         id      = digit_1 + L_1 digit_2 + L_1 L_2 digit_3 + ...
 
-    tanh keeps z inside the grid, and the gradient goes straight through the rounding. No loss is needed: the grid does
-    not move, and z cannot leave it. (The paper shifts an even number of levels until z = 0 falls on one of them; here 0
-    is the middle of every grid.) Raises ValueError unless there are levels, each at least 2.
+    tanh keeps z inside the grid, and the gradient passes the rounding unchanged (straight-through estimator). No loss
+    is needed, as the grid does not move, and z cannot leave it. (The paper shifts an even number of levels so that
+    z = 0 is one of them; here 0 is the middle of every grid.) Raises ValueError for no levels, and for one below 2.
     """
 
     levels: Int[Tensor, "d"]
@@ -41,7 +40,7 @@ class FSQ(nn.Module):
     def __init__(self, levels: tuple[int, ...]):
         super().__init__()
         if not levels or min(levels) < 2:
-            raise ValueError(f"levels are {levels}; valid is at least one number, each at least 2")
+            raise ValueError(f"levels must be at least one number, each at least 2, got {levels}")
         base = [math.prod(levels[:i]) for i in range(len(levels))]
         self.register_buffer("levels", torch.tensor(levels), persistent=False)
         self.register_buffer("base", torch.tensor(base), persistent=False)
@@ -52,7 +51,7 @@ class FSQ(nn.Module):
 
     @torch.no_grad()
     def nearest(self, z: Float[Tensor, "b d *space"]) -> Int[Tensor, "b *space"]:
-        r"""The id of the grid point next to tanh z."""
+        r"""The id of the grid point nearest to tanh z."""
         digits = ((self.levels - 1) / 2 * (1 + z.movedim(1, -1).tanh())).round().long()
         return (digits * self.base).sum(dim=-1)
 
@@ -68,11 +67,11 @@ class PictureTokenizerConfig:
 
     codes: int = 4096
     dim: int = 32
-    """Numbers in a code: so many principal components of a patch can tell two codes apart."""
+    """Numbers in a code: codes differ in as many principal components of a patch."""
     levels: tuple[int, ...] = ()
-    """If there are any: FSQ with these levels, whose product must be `codes`, and whose number `dim`."""
+    """If not empty: FSQ with these levels, whose product must be `codes`, and whose number `dim`."""
     beta: float = 0.25
-    """How strongly the encoder is held to its codes."""
+    """Weight of the commitment loss, which keeps the encoder close to its codes."""
     channels: tuple[int, ...] = (48, 64)
     layers_per_block: int = 1
     groups: int = 16
@@ -81,8 +80,8 @@ class PictureTokenizerConfig:
     def __post_init__(self) -> None:
         if self.levels and (math.prod(self.levels), len(self.levels)) != (self.codes, self.dim):
             raise ValueError(
-                f"levels {self.levels} make {math.prod(self.levels)} codes of {len(self.levels)} numbers, "
-                f"not {self.codes} of {self.dim}"
+                f"levels must make {self.codes} codes of {self.dim} numbers, "
+                f"got {math.prod(self.levels)} of {len(self.levels)}"
             )
 
     @property
@@ -94,8 +93,8 @@ class PictureTokenizerConfig:
 class PictureTokenizer(nn.Module):
     r"""Pictures in [-1, 1] to ids, and back.
 
-    Encoder and decoder are those of the VAE, and begin as zero beside a linear code of the patches (latent/linear.py).
-    With `start`, training begins where principal components and k-means end.
+    Encoder and decoder are those of the VAE; their outputs, zero at first, are added to those of a linear code of the
+    patches (latent/linear.py). After `start`, that code is the PCA, and the codebook the k-means, of some pictures.
     """
 
     def __init__(self, config: PictureTokenizerConfig):
@@ -113,18 +112,18 @@ class PictureTokenizer(nn.Module):
 
     @torch.no_grad()
     def start(self, x: Float[Tensor, "b 3 H W"], generator: torch.Generator | None = None, rounds: int = 10) -> None:
-        r"""The linear code to the principal components of pictures x, the codebook to k-means of their latents.
+        r"""Set the linear code to the principal components of pictures x, the codebook to k-means of their latents.
 
-        In the units of the pixels, since only there is the nearest code the one with the smallest squared error. FSQ
-        has no codes to move: it gets coordinates of unit variance, which fill its grid.
+        Latents have the units of pixels, in which the nearest code is that with the smallest squared error. FSQ has no
+        codes to set: its coordinates get unit variance, which fills the grid.
         """
         components = principal_components(x, self.config.vae.downsampling, self.config.dim)
-        size = components.std if self.config.levels else torch.ones_like(components.std)
-        start_from(components._replace(std=size.square()), self.analysis, self.synthesis)  # it divides by sqrt(std)
+        scale = components.std if self.config.levels else torch.ones_like(components.std)
+        start_from(components._replace(std=scale.square()), self.analysis, self.synthesis)  # whose scale is sqrt(std)
         if isinstance(self.quantizer, VectorQuantizer):
             z = torch.cat([self.latent(part) for part in x.split(64)]).movedim(1, -1).flatten(0, 2)
             self.quantizer.revive(z, generator)
-            for _ in range(rounds):  # Lloyd's algorithm: each code to the mean of the vectors next to it
+            for _ in range(rounds):  # Lloyd's algorithm: each code moves to the mean of the vectors nearest to it
                 ids = torch.cat([self.quantizer.nearest(part) for part in z.split(4096)])
                 codes = self.quantizer.embedding.weight
                 total = torch.zeros_like(codes).index_add(0, ids, z)
@@ -132,17 +131,17 @@ class PictureTokenizer(nn.Module):
                 codes.copy_(torch.where(count > 0, total / count, codes))
 
     def latent(self, x: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b d h w"]:
-        r"""What is quantised. Raises ValueError if a side is not divisible by `config.vae.downsampling`."""
+        r"""The latent to be quantised. Raises ValueError unless `config.vae.downsampling` divides both sides of x."""
         f = self.config.vae.downsampling
         if x.shape[2] % f or x.shape[3] % f:
-            raise ValueError(f"a picture of {x.shape[2]} x {x.shape[3]} is not divisible by {f}")
+            raise ValueError(f"the sides of a picture must be divisible by {f}, got {x.shape[2]} x {x.shape[3]}")
         return self.analysis(x) + self.quant_conv(self.encoder(x))
 
     def picture(self, z_q: Float[Tensor, "b d h w"]) -> Float[Tensor, "b 3 H W"]:
         return self.synthesis(z_q) + self.decoder(z_q)
 
     def forward(self, x: Float[Tensor, "b 3 H W"]) -> tuple[Float[Tensor, "b 3 H W"], Quantized]:
-        r"""(x_hat, its codes with the loss that they cost): what training needs."""
+        r"""(x_hat, its codes with their loss), for training."""
         quantized = self.quantizer(self.latent(x))
         return self.picture(quantized.z_q), quantized
 
@@ -150,5 +149,5 @@ class PictureTokenizer(nn.Module):
         return self.quantizer.nearest(self.latent(x))
 
     def decode(self, ids: Int[Tensor, "b h w"]) -> Float[Tensor, "b 3 H W"]:
-        r"""The picture that is told by these ids, in 0..codes - 1; values may leave [-1, 1] a little."""
+        r"""The picture of these ids, in 0..codes - 1; values may leave [-1, 1] a little."""
         return self.picture(self.quantizer.lookup(ids))

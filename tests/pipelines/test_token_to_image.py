@@ -19,7 +19,7 @@ from minidiffusion.images.record import Picture, Record
 from minidiffusion.pipelines.settings import SamplingSettings
 from minidiffusion.pipelines.token_to_image import TokenPipeline, TokenSamplingSettings, draft_seeds
 from minidiffusion.prompt.conditions import forget
-from minidiffusion.tokens.sampling import write as write_tokens
+from minidiffusion.tokens.sampling import sample_tokens
 from minidiffusion.tokens.seq2seq import Seq2Seq
 from minidiffusion.version import __version__
 from tests.tiny import tiny_model
@@ -51,7 +51,7 @@ def test_it_is_the_parts_one_after_the_other(pipeline):
     x = pipeline.generate([f"{PROMPT} --no snow", "a cat --no snow"], [5, 6], how)
     words = pipeline.tokenizer([PROMPT, "a cat", "snow", "snow"], 12)
     settings = {"scale": 2.5, "temperature": 0.7, "top_k": 20, "top_p": 0.8}
-    *_, last = write_tokens(pipeline.transformer, words[:2], words[2:], seeded(5, 6), **settings)
+    *_, last = sample_tokens(pipeline.transformer, words[:2], words[2:], seeded(5, 6), **settings)
     with torch.no_grad():
         expected = pipeline.codebook.decode(last.ids.reshape(2, 4, 4))
     assert (expected.abs() > 1).any()  # so it matters that nothing leaves the range of a picture

@@ -96,11 +96,11 @@ def test_fsq_starts_with_coordinates_that_fill_its_grid(x):
 
 
 def test_what_does_not_fit_is_refused(x):
-    with pytest.raises(ValueError, match="levels are \\(3, 1\\); valid is at least one number, each at least 2"):
+    with pytest.raises(ValueError, match="each at least 2, got \\(3, 1\\)"):
         FSQ((3, 1))
-    with pytest.raises(ValueError, match="levels are \\(\\)"):
+    with pytest.raises(ValueError, match="got \\(\\)"):
         FSQ(())
-    with pytest.raises(ValueError, match="levels \\(3, 2\\) make 6 codes of 2 numbers, not 4096 of 32"):
+    with pytest.raises(ValueError, match="4096 codes of 32 numbers, got 6 of 2"):
         PictureTokenizerConfig(levels=(3, 2))
-    with pytest.raises(ValueError, match="a picture of 64 x 60 is not divisible by 8"):
+    with pytest.raises(ValueError, match="must be divisible by 8, got 64 x 60"):
         PictureTokenizer(VQ).encode(x[..., :60])

@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from minidiffusion.tokens.sampling import draw, probabilities, super_condition, write
+from minidiffusion.tokens.sampling import draw_token, probabilities, sample_tokens, super_condition
 from minidiffusion.tokens.seq2seq import Seq2Seq, Seq2SeqConfig
 from tests.shake import shake
 
@@ -27,7 +27,7 @@ def model():
 
 
 def last(*args, **settings):
-    *_, token = write(*args, **settings)
+    *_, token = sample_tokens(*args, **settings)
     return token.ids
 
 
@@ -74,7 +74,7 @@ def test_draws_have_the_frequencies_of_p_and_never_fall_on_0():
     p = torch.tensor([0.0, 0.1, 0.0, 0.6, 0.3, 0.0])
     n = 20_000
     generator = torch.Generator().manual_seed(0)
-    ids = torch.cat([draw(p.expand(1000, 6), [generator] * 1000) for _ in range(n // 1000)])
+    ids = torch.cat([draw_token(p.expand(1000, 6), [generator] * 1000) for _ in range(n // 1000)])
     counts = ids.bincount(minlength=6)
     assert (counts[p == 0] == 0).all()
     assert ((counts / n - p).abs() < 4.5 * (p * (1 - p) / n).sqrt() + 1e-9).all()
@@ -82,29 +82,29 @@ def test_draws_have_the_frequencies_of_p_and_never_fall_on_0():
 
 def test_a_uniform_number_of_exactly_0_falls_on_no_token_of_probability_0(monkeypatch):
     monkeypatch.setattr(torch, "rand", lambda *_, **__: torch.zeros(1))
-    assert draw(torch.tensor([[0.0, 0.0, 0.2, 0.8]]), seeded(0)).item() == 2
+    assert draw_token(torch.tensor([[0.0, 0.0, 0.2, 0.8]]), seeded(0)).item() == 2
 
 
 @pytest.mark.parametrize(
     ("settings", "complaint"),
     [
-        ({"temperature": 0.0}, "the temperature is 0.0; valid are numbers above 0"),
-        ({"temperature": float("nan")}, "the temperature is nan"),
-        ({"top_k": 0}, "top_k is 0; valid are 1 to 20"),
-        ({"top_k": 21}, "top_k is 21"),
-        ({"top_p": 0.0}, "top_p is 0.0; valid are numbers above 0, up to 1"),
-        ({"top_p": 1.1}, "top_p is 1.1"),
-        ({"given": torch.zeros(3, 8, dtype=torch.long)}, "8 tokens are given, and a picture has 8"),
-        ({"generators": seeded(0)}, "3 pictures need 3 generators, not 1"),
+        ({"temperature": 0.0}, "temperature must be greater than 0, got 0.0"),
+        ({"temperature": float("nan")}, "got nan"),
+        ({"top_k": 0}, "top_k must be between 1 and 20, or None for all, got 0"),
+        ({"top_k": 21}, "got 21"),
+        ({"top_p": 0.0}, "top_p must be above 0 and at most 1, got 0.0"),
+        ({"top_p": 1.1}, "got 1.1"),
+        ({"given": torch.zeros(3, 8, dtype=torch.long)}, "fewer than the 8 of a picture, got 8"),
+        ({"generators": seeded(0)}, "3 pictures need 3 generators, got 1"),
     ],
 )
 def test_wrong_settings_are_refused(model, settings, complaint):
     generators = settings.pop("generators", seeded(0, 1, 2))
     with pytest.raises(ValueError, match=complaint):
-        next(write(model, PROMPT, EMPTY, generators, **settings))
+        next(sample_tokens(model, PROMPT, EMPTY, generators, **settings))
 
 
-# ---------------------------------------------------------------------------------------------------- writing
+# ---------------------------------------------------------------------------------------------------- generation
 
 
 def by_hand(model, prompt, empty, seed, scale, given=()):
@@ -125,7 +125,7 @@ def by_hand(model, prompt, empty, seed, scale, given=()):
 @pytest.mark.parametrize("given", [0, 5])
 def test_what_is_written_is_what_the_whole_network_would_write(model, scale, given):
     known = torch.randint(20, (3, given), generator=torch.Generator().manual_seed(1))
-    tokens = [*write(model, PROMPT, EMPTY, seeded(5, 6, 7), scale=scale, given=known)]
+    tokens = [*sample_tokens(model, PROMPT, EMPTY, seeded(5, 6, 7), scale=scale, given=known)]
     assert [token.i for token in tokens] == [*range(given, 8)]
     for i, seed in enumerate((5, 6, 7)):
         ids, chances = by_hand(model, PROMPT[i], EMPTY[i], seed, scale, known[i].tolist())

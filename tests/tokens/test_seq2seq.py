@@ -118,14 +118,14 @@ def test_padding_is_not_looked_at_and_every_word_is(model, ids):
 
 
 def test_more_tokens_than_places_and_several_behind_others_are_refused(model, ids):
-    with pytest.raises(ValueError, match="there are 9 places, but tokens for 10"):
+    with pytest.raises(ValueError, match="at most 9 tokens, got 10"):
         model.step(torch.zeros(2, 10, dtype=torch.long), model.start(PROMPTS))
-    with pytest.raises(ValueError, match="there are 6 places, but tokens for 7"):
+    with pytest.raises(ValueError, match="at most 6 tokens, got 7"):
         model.start(torch.zeros(2, 7, dtype=torch.long))
     _, cache = model.step(ids[:, :2], model.start(PROMPTS))
     with pytest.raises(ValueError, match="causal attention of 2 queries over 4 keys"):
         model.step(ids[:, 2:4], cache)
-    with pytest.raises(ValueError, match="10 channels cannot be shared evenly by 4 heads"):
+    with pytest.raises(ValueError, match="must be divisible by 4 heads, got 10"):
         Seq2SeqConfig(width=10, heads=4)
 
 
