@@ -24,12 +24,12 @@ from torch import nn
 
 from lessons.exercises.lesson_08 import check
 from minidiffusion import viz
-from minidiffusion.attention import scaled_dot_product as library
 from minidiffusion.attention.block import SelfAttentionBlock
 from minidiffusion.attention.maps import attention_maps, on_square
 from minidiffusion.attention.multi_head import MultiHeadAttention
 
 # %%
+from minidiffusion.attention.scaled_dot_product import attention as formula
 from minidiffusion.attention.scaled_dot_product import gaussian
 from minidiffusion.data.digits import digits
 from minidiffusion.diffusion import guidance, ideal
@@ -74,10 +74,10 @@ viz.lines(queries[:, 0], answers | {"the truth": torch.sin(6 * queries[:, 0])}, 
 #
 # $$z_i = \sum_j \frac{\exp f(x_i, x_j)}{\sum_k \exp f(x_i, x_k)}\, x_j$$
 #
-# (The article's last x has no index. It must be $x_j$, or nothing would be mixed.) In the library it is one line, and the three may differ:
+# (The article's last x has no index. It must be $x_j$, or nothing would be mixed.) In the library the three may differ:
 
 # %%
-viz.show_source(library.attention)
+viz.show_source(formula)
 
 # %% [markdown]
 # ## 3. You know one already
@@ -97,7 +97,7 @@ for t in times:
     alpha, sigma = schedule.alpha[t], schedule.sigma[t]
     x_t = alpha * x_0 + sigma * torch.randn(x_0.shape, generator=torch.Generator().manual_seed(1), dtype=x_0.dtype)
     f = gaussian(sigma / alpha)
-    weights, z = f(x_t / alpha, data).softmax(-1)[0], library.attention(x_t / alpha, data, data, f)
+    weights, z = f(x_t / alpha, data).softmax(-1)[0], formula(x_t / alpha, data, data, f)
     top = weights.topk(5)
     difference = (z - ideal.finite_data(data, schedule)(x_t, torch.tensor(t)).x0).abs().max()
     print(f"t = {t}: it listens to {(-weights * weights.clamp(1e-30).log()).sum().exp():.1f} digits; "

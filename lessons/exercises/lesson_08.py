@@ -7,12 +7,12 @@ import torch.nn.functional as F
 from einops import rearrange
 
 from lessons.check import Exercise, Exercises
-from minidiffusion.attention import scaled_dot_product as library
+from minidiffusion.attention import scaled_dot_product
 
 
 def attention(q, k, v):
     r"""softmax(Q K^T / sqrt(d)) V, by the library: q `... m d`, k and v `... n d`."""
-    return library.scaled_dot_product(q, k, v)
+    return scaled_dot_product(q, k, v)
 
 
 def attention_cases():
@@ -25,7 +25,7 @@ def attention_cases():
 def multi_head(q, k, v, heads):
     r"""Attention in several heads: q `b m c`, k and v `b n c` -> `b m c`, each head c / heads wide."""
     q, k, v = (rearrange(x, "b n (h d) -> b h n d", h=heads) for x in (q, k, v))
-    return rearrange(library.scaled_dot_product(q, k, v), "b h m d -> b m (h d)")
+    return rearrange(scaled_dot_product(q, k, v), "b h m d -> b m (h d)")
 
 
 def head_cases():
@@ -72,7 +72,7 @@ def by_scores(wrong):
 
 def by_heads(split, join):
     r"""A wrong multi_head from another way to split, and to join."""
-    return lambda q, k, v, heads: join(library.scaled_dot_product(*(split(x, heads) for x in (q, k, v))))
+    return lambda q, k, v, heads: join(scaled_dot_product(*(split(x, heads) for x in (q, k, v))))
 
 
 def split_well(x, heads):
@@ -103,7 +103,7 @@ check = Exercises(
             "the weights are missing their softmax: scores may be negative and add up to anything":
                 by_scores(lambda scores, d: scores / math.sqrt(d)),
             "the weights pick from the values V, not from the keys":
-                lambda q, k, v: library.scaled_dot_product(q, k, k),
+                lambda q, k, v: scaled_dot_product(q, k, k),
         },
     ),
     multi_head=Exercise(
@@ -123,7 +123,7 @@ check = Exercises(
             "a head is c / heads wide; divide its scores by the root of that, not of c":
                 lambda q, k, v, heads: multi_head(q / math.sqrt(heads), k, v, heads),
             "this is one head as wide as all; split the channels first":
-                lambda q, k, v, heads: library.scaled_dot_product(q, k, v),
+                lambda q, k, v, heads: scaled_dot_product(q, k, v),
         },
     ),
     score_variance=Exercise(
