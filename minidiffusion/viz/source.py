@@ -1,6 +1,7 @@
 r"""Showing the code that a lesson talks about."""
 
 import inspect
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,4 +17,4 @@ def show_source(thing: Callable | type) -> None:
     lines, start = inspect.getsourcelines(thing)
     path = Path(inspect.getsourcefile(thing) or "")
     room = Path(*path.parts[path.parts.index(thing.__module__.partition(".")[0]) :])
-    display(Markdown(f"`{room.as_posix()}`, line {start}\n\n```python\n{inspect.cleandoc(''.join(lines))}\n```"))
+    display(Markdown(f"`{room.as_posix()}`, line {start}\n\n```python\n{textwrap.dedent(''.join(lines)).strip()}\n```"))

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from minidiffusion import viz
+from minidiffusion.actions.action import Action
 from minidiffusion.actions.vary import vary
 from minidiffusion.diffusion.guidance import classifier_free
 
@@ -135,6 +136,16 @@ def test_the_source_that_is_shown_is_the_one_that_runs(monkeypatch):
     first, _, text = seen[0].partition("\n")
     assert first.startswith("`minidiffusion/diffusion/guidance.py`, line ")
     assert "def classifier_free(" in text and "return guided" in text and text.endswith("\n```")
+
+
+@pytest.mark.parametrize("thing", [viz.strip, Action.check], ids=["function", "method"])
+def test_shown_source_is_indented_as_in_its_file(monkeypatch, thing):
+    display = pytest.importorskip("IPython.display")
+    seen = []
+    monkeypatch.setattr(display, "display", lambda shown: seen.append(shown.data))
+    viz.show_source(thing)
+    first, second, *_ = seen[0].partition("```python\n")[2].splitlines()
+    assert first.startswith("def ") and second.startswith('    r"""')
 
 
 def test_of_an_action_the_function_is_shown(monkeypatch):
