@@ -109,7 +109,7 @@ viz.grid([list(x_t), guesses], ["x_t", "best x0_hat"], [f"t = {t}" for t in time
 # **Predict.** With much noise, where do the arrows point? With little?
 
 # %%
-hills = toy.two_hills()
+hills = toy.two_gaussians()
 side = torch.linspace(-2.5, 2.5, 15, dtype=torch.float64)
 points = torch.cartesian_prod(side, side)
 noised = {t: hills.noised(schedule.alpha[t], schedule.sigma[t]) for t in (900, 600, 250)}

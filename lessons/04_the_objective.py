@@ -19,7 +19,7 @@ import torch
 from lessons.exercises.lesson_04 import check
 from minidiffusion import viz
 from minidiffusion.data import toy
-from minidiffusion.data.digits import GREYS, digits
+from minidiffusion.data.digits import GREY_LEVELS, digits
 from minidiffusion.diffusion import bound, ideal, objective
 from minidiffusion.diffusion.likelihood import log_likelihood
 from minidiffusion.diffusion.schedule import make_schedule
@@ -95,7 +95,7 @@ viz.show_source(bound.variational_bound)
 # reverse step is beta or beta-tilde? (Article: $\sigma_t^2$; lesson 03.)
 
 # %%
-hills = toy.two_hills()
+hills = toy.two_gaussians()
 x_0 = hills.sample(40_000, torch.Generator().manual_seed(0))
 
 
@@ -210,7 +210,7 @@ held_out, _ = digits(held_out=True)
 cost = {}
 for variance in ("learned", "beta", "beta_tilde"):
     with torch.no_grad():
-        cost[variance] = bound.variational_bound(denoise, short, held_out, decoder=bound.discretised(GREYS), variance=variance,
+        cost[variance] = bound.variational_bound(denoise, short, held_out, decoder=bound.discretised(GREY_LEVELS), variance=variance,
                                      generator=torch.Generator().manual_seed(1))  # fmt: skip
 print("bits a pixel     prior   steps 2 to T   decoder     all")
 for name, c in cost.items():

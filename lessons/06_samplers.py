@@ -47,7 +47,7 @@ from minidiffusion.pipelines.text_to_image import TextToImage
 # the ODE? What does the middle way do, where only the noise was left out and the score stayed?
 
 # %%
-hills = toy.two_hills()
+hills = toy.two_gaussians()
 hills = toy.GaussianMixture(hills.weights, hills.means[:, :1], hills.covariances[:, :1, :1])  # the first axis only
 schedule = make_schedule("cosine")
 denoise = ideal.mixture(*hills, schedule)

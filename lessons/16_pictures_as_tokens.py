@@ -37,7 +37,7 @@ from minidiffusion.picturebook.draw import render
 from minidiffusion.picturebook.scene import ATTRIBUTES, random_scene
 from minidiffusion.pipelines.text_to_image import TextToImage
 from minidiffusion.pipelines.token_to_image import TokenPipeline, TokenSamplingSettings, draft_seeds
-from minidiffusion.tokens.sampling import draw as draw_token
+from minidiffusion.tokens.sampling import draw_token
 from minidiffusion.tokens.seq2seq import Seq2Seq, Seq2SeqConfig
 from minidiffusion.training.tokens import TokensTask
 
@@ -335,7 +335,7 @@ attend = check("attend", attend)
 # %%
 layer = transformer.decoder.layers[0]
 h = layer.norm1(transformer.decoder.embed(tokens[:1]))
-q, (k, v) = layer.attn1.split_heads(layer.attn1.to_q(h)), layer.attn1.read(h)
+q, (k, v) = layer.attn1.split_heads(layer.attn1.to_q(h)), layer.attn1.keys_values(h)
 at_once, cache, found = scaled_dot_product(q, k, v, causal=True)[0], (k[0, :, :0], v[0, :, :0]), []
 for i in range(64):
     new, cache = attend(*(x[0, :, i : i + 1] for x in (q, k, v)), cache)

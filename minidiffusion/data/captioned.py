@@ -1,18 +1,21 @@
-r"""What every collection of captioned pictures offers, wherever it comes from: all that a training asks for."""
+r"""The protocol of captioned pictures: what training needs of a data set, wherever it comes from."""
 
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+Language = Literal["en", "zh"]
+r"""English or Chinese."""
+
 
 @runtime_checkable
 class CaptionedPictures(Protocol):
-    """Pictures by index, and captions that may be drawn anew each time they are asked for."""
+    """Pictures by index, and captions that may differ at each call."""
 
     def __len__(self) -> int:
-        """How many pictures there are."""
+        """The number of pictures."""
         ...
 
     def pictures(self, indices: Int[Tensor, " b"]) -> Float[Tensor, "b 3 h w"]:

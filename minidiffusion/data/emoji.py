@@ -1,27 +1,27 @@
-r"""3,241 emoji of 32 x 32 pixels, on no background, with their names in English and Chinese: real data.
+r"""3,241 emoji of 32 x 32 pixels on a transparent background, with their names in English and Chinese.
 
 The pictures are Google's Noto Emoji, the names and keywords Unicode's CLDR; EMOJI_NOTICE.md holds the sources and the
-licences, make_emoji.py makes the pack. There are no flags. A person who comes in five skin tones is six pictures: the
-yellow one and the five.
+licences, make_emoji.py makes the file. There are no flags. A person with five skin tones is six pictures: the yellow
+one and the five.
 
-**Groups and the split.** A test picture must not have a twin in the training set. The skin tones of a person, its
-woman's, man's and neutral form, and the form that faces right are therefore one group, and so are all families, which
-Noto draws as silhouettes. A group is held out if the SHA-256 of its name, read as a number, is a multiple of 10, so
-about one group in ten is, and nothing but its own name decides on it.
+**Groups and the split.** A test picture must not have a near-duplicate in the training set. The skin tones of a person,
+its woman's, man's and neutral form, and the form that faces right are therefore one group, and so are all families,
+which Noto draws as silhouettes. A group is held out if the SHA-256 of its name, as a number, is a multiple of 10: about
+one group in ten, depending on its name alone.
 
-**The pack.** `emoji.xz` is one xz stream: a line of JSON, then n x 32 x 32 x 4 bytes. The line is a list of n objects,
+**The file.** `emoji.xz` is one xz stream: a line of JSON, then n x 32 x 32 x 4 bytes. The line is a list of n objects,
 in Unicode's order, with the keys
 
     code         its code points: "1f469-1f3fd-200d-1f373"
-    group        the code that it shares with its kin: "1f9d1-200d-1f373"
+    group        the code that its whole group has: "1f9d1-200d-1f373"
     category     "People & Body"
     subcategory  "person-role"
     tone         of the skin, 0: none, 1: light, ..., 5: dark
     name         {"en": "woman cook: medium skin tone", "zh": ...}
-    keywords     {"en": ["chef"], "zh": [...]}, those that are not part of the name
+    keywords     {"en": ["chef"], "zh": [...]}, without those that are part of the name
 
-A pixel is the bytes (red - green, green, blue - green, alpha), modulo 256: greys are zeros then, and the file is
-smaller. Colours are not premultiplied by alpha; where alpha is 0 they are 0.
+A pixel is the bytes (red - green, green, blue - green, alpha), modulo 256: grey has zeros in two of them, which makes
+the file smaller. Colours are not premultiplied by alpha; where alpha is 0 they are 0.
 """
 
 import hashlib
@@ -34,6 +34,10 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
+
+from minidiffusion.errors import UserError
+
+from .captioned import Language
 
 SIZE = 32
 PACK = Path(__file__).with_suffix(".xz")
@@ -56,11 +60,11 @@ TEMPLATES = {
 
 
 class Emoji:
-    r"""Captioned pictures (see data/captioned.py), with everything that is known of them. Made by `emoji()`.
+    r"""Captioned pictures (`CaptionedPictures`) with their names, groups and labels, as `emoji` makes them.
 
     Per picture: `names` in English, `names_zh` in Chinese, `codes`, `groups`, `categories` and `tones` (0: none,
-    1 to 5: from light to dark). `labels` are four numbers: category (a place in CATEGORIES), subcategory, group, and
-    which member of its group it is. They number the whole pack, so they mean the same in either part of a split.
+    1 to 5: from light to dark). `labels` are four indices: category (in CATEGORIES), subcategory, group, and member of
+    its group. They count over all emoji, so they mean the same in both parts of a split.
     """
 
     def __init__(
@@ -68,7 +72,7 @@ class Emoji:
         table: list[dict[str, Any]],
         pixels: UInt8[Tensor, "n 32 32 4"],
         labels: Int[Tensor, "n 4"],
-        languages: tuple[str, ...],
+        languages: tuple[Language, ...],
     ):
         self._table, self._pixels, self._languages = table, pixels, languages
         self.labels = labels
@@ -83,8 +87,9 @@ class Emoji:
     def pictures(
         self, indices: Int[Tensor, " b"], background: Float[Tensor, "b 3"] | None = None
     ) -> Float[Tensor, "b 3 32 32"]:
-        r"""The pictures in [-1, 1], alpha * colour + (1 - alpha) * background. `background`: a colour in [-1, 1] for
-        each picture, white if there is none.
+        r"""The pictures in [-1, 1], alpha * colour + (1 - alpha) * background.
+
+        background: a colour in [-1, 1] for each picture, white by default.
         """
         rgba = self._pixels[indices].permute(0, 3, 1, 2).float()
         colour, alpha = rgba[:, :3] / 127.5 - 1, rgba[:, 3:] / 255
@@ -92,7 +97,7 @@ class Emoji:
         return alpha * colour + (1 - alpha) * behind[:, :, None, None]
 
     def captions(self, indices: Int[Tensor, " b"], generator: torch.Generator) -> list[str]:
-        """One caption a picture, drawn anew at each call. Each has the whole name; some have a keyword as well."""
+        """One caption a picture, random at each call: the whole name, and sometimes a keyword."""
         rng = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))
 
         def one_of(choices):
@@ -107,7 +112,7 @@ class Emoji:
         return captions
 
     def split(self, held_out: bool) -> "Emoji":
-        """The pictures that are held out, or the others. No group is in both."""
+        """The held-out pictures, or the others. No group is in both."""
         return self._only([is_held_out(group) == held_out for group in self.groups])
 
     def _only(self, wanted: list[bool]) -> "Emoji":
@@ -116,25 +121,25 @@ class Emoji:
         return Emoji(table, self._pixels[mask], self.labels[mask], self._languages)
 
 
-def emoji(skin_tones: bool = True, languages: tuple[str, ...] = ("en",)) -> Emoji:
-    r"""All emoji; without `skin_tones` each person in yellow only. `languages`: of the captions, of "en" and "zh".
+def emoji(skin_tones: bool = True, languages: tuple[Language, ...] = ("en",)) -> Emoji:
+    r"""All emoji; without `skin_tones` each person in yellow only. languages: those of the captions.
 
-    Raises ValueError for no language or an unknown one.
+    Raises UserError for no language or an unknown one.
     """
     if not languages or not set(languages) <= TEMPLATES.keys():
-        raise ValueError(f'the languages of the captions are some of "en" and "zh", not {languages}.')
+        raise UserError(f'languages must be some of "en" and "zh", got {languages}.')
     table, pixels = unpack(PACK.read_bytes())
     everything = Emoji(table, torch.from_numpy(pixels), number(table), tuple(languages))
     return everything if skin_tones else everything._only([tone == 0 for tone in everything.tones])
 
 
 def is_held_out(group: str) -> bool:
-    """One group in ten, by its name alone."""
+    """True for one group in ten, by its name alone."""
     return int(hashlib.sha256(group.encode()).hexdigest(), 16) % 10 == 0
 
 
 def number(table: list[dict[str, Any]]) -> Int[Tensor, "n 4"]:
-    """LABELS of every picture; subcategories and groups are numbered as they first appear, members within a group."""
+    """LABELS of every picture: subcategories and groups in the order of the table, members in that of their group."""
     subcategories, groups, sizes, labels = {}, {}, {}, []
     for row in table:
         member = sizes[row["group"]] = sizes.get(row["group"], -1) + 1
@@ -149,13 +154,13 @@ def pack(table: list[dict[str, Any]], pixels: np.ndarray) -> bytes:
     line = json.dumps(table, ensure_ascii=False, sort_keys=True, separators=(",", ":")) + "\n"
     differences = pixels.copy()
     differences[..., 0::2] -= pixels[..., 1:2]
-    # The compressor looks at where in a pixel a byte stands: lp, pb = 2 say that a pixel has 2^2 bytes.
+    # lp, pb = 2: the compressor uses the position of a byte in its pixel of 2^2 bytes.
     filters = [{"id": lzma.FILTER_LZMA2, "preset": 6, "dict_size": 2**24, "lc": 2, "lp": 2, "pb": 2}]
     return lzma.compress(line.encode() + differences.tobytes(), filters=filters)
 
 
 def unpack(file: bytes) -> tuple[list[dict[str, Any]], np.ndarray]:
-    """What `pack` was given."""
+    """The inverse of `pack`."""
     line, differences = lzma.decompress(file).split(b"\n", 1)
     pixels = np.frombuffer(differences, np.uint8).reshape(-1, SIZE, SIZE, 4).copy()
     pixels[..., 0::2] += pixels[..., 1:2]

@@ -1,12 +1,12 @@
-r"""A user's own captioned pictures: a folder, read once, checked thoroughly.
+r"""A folder of captioned pictures: read once, with every problem reported before training.
 
-The captions stand in one of three places; the first that exists counts:
+The captions are in one of three places; the first that exists is used:
 
 1. `metadata.jsonl`, a line a picture: `{"file_name": "cats/tom.jpg", "text": "a grey cat"}`
 2. `captions.csv` with the header `file_name,text`
 3. `tom.txt` beside each `tom.jpg`
 
-Pictures may lie in subfolders. Whatever their size and mode, they become squares of `size` pixels in RGB.
+Pictures may be in subfolders. Whatever their size and mode, they become squares of `size` pixels in RGB.
 """
 
 import csv
@@ -25,6 +25,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from minidiffusion.errors import UserError
+from minidiffusion.images.pixels import from_pixels
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
@@ -53,7 +54,7 @@ class PictureFolder:
         self._captions = [captions[name] for name in files]
         squares, unreadable = [], []
         with warnings.catch_warnings():
-            # Pillow only warns of a picture of 90 to 180 million pixels; nobody means to train on one.
+            # Pillow only warns of a picture of 90 to 180 million pixels, which is hardly meant for training.
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             for name, file in tqdm(files.items(), desc="reading pictures", unit="picture", disable=None, leave=False):
                 try:
@@ -61,22 +62,22 @@ class PictureFolder:
                 except Exception as error:  # a damaged file can raise nearly anything inside a decoder
                     unreadable.append(f"{name} ({str(error) or type(error).__name__:.120})")
         refuse(f"{path}: pictures that cannot be read", unreadable)
-        self._pixels = torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2).contiguous()
+        self._pixels = np.stack(squares)
 
     def __len__(self) -> int:
         return len(self.names)
 
     def pictures(self, indices: Int[Tensor, " b"]) -> Float[Tensor, "b 3 h w"]:
         """Float32 in [-1, 1]."""
-        return self._pixels[indices].float() / 127.5 - 1
+        return from_pixels(self._pixels[indices.numpy()]).contiguous()
 
     def captions(self, indices: Int[Tensor, " b"], generator: torch.Generator) -> list[str]:
-        """One caption a picture, always the same: `generator` is for data that can phrase a caption in many ways."""
+        """One caption a picture, always the same; `generator` is part of the protocol `CaptionedPictures`."""
         return [self._captions[i] for i in indices.tolist()]
 
 
 def find_pictures(folder: Path) -> dict[str, Path]:
-    """{name relative to `folder`, with forward slashes: file}, sorted, so that an index always means the same."""
+    """{name relative to `folder`, with forward slashes: file}, sorted, so that indices do not change."""
     files = (file for file in folder.rglob("*") if file.suffix.lower() in ENDINGS and file.is_file())
     named = {file.relative_to(folder).as_posix(): file for file in files if not file.name.startswith(".")}
     return dict(sorted(named.items()))
@@ -94,7 +95,7 @@ def refuse(what: str, names: Iterable[str]) -> None:
 
 
 def read_captions(folder: Path, files: dict[str, Path]) -> dict[str, str]:
-    """{name: caption}. A name is only ever compared with `files`, never opened, so `../../secret` leads nowhere."""
+    """{name: caption}. A name is only compared with `files`, never opened, so `../../secret` reads nothing."""
     try:
         if (folder / "metadata.jsonl").exists():
             return rows_to_captions(folder / "metadata.jsonl", read_jsonl(folder / "metadata.jsonl"))
@@ -145,7 +146,7 @@ def rows_to_captions(path: Path, rows: list[Any]) -> dict[str, str]:
 
 
 def read_texts(folder: Path, files: dict[str, Path]) -> dict[str, str]:
-    """{name of the picture: what stands in the .txt of the same stem}; a .txt without a picture keeps its own name."""
+    """{name of the picture: the text of the .txt of the same stem}; a .txt without a picture keeps its own name."""
     captions = {}
     for name, file in files.items():
         text = file.with_suffix(".txt")
@@ -162,12 +163,12 @@ def read_texts(folder: Path, files: dict[str, Path]) -> dict[str, str]:
 def read_square(file: Path, size: int) -> np.ndarray:
     """The middle square of a picture, `size` x `size` x 3, uint8."""
     with Image.open(file) as opened:
-        image = to_rgb(ImageOps.exif_transpose(opened))  # phones store the picture lying and a note to turn it
+        image = to_rgb(ImageOps.exif_transpose(opened))  # phones store the orientation as EXIF data
     return np.asarray(ImageOps.fit(image, (size, size), method=Image.Resampling.LANCZOS))
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Any of Pillow's modes as RGB: 16-bit grey is scaled down, what is transparent shows white."""
+    """Any of Pillow's modes as RGB: 16-bit grey is scaled down, transparent pixels become white."""
     if image.mode == "F":
         raise ValueError("floating-point pixels have no known range")
     if image.mode.startswith("I"):  # 16-bit grey; convert("RGB") would clip it at 255, nearly all white

@@ -1,15 +1,15 @@
-r"""Makes the pack of emoji: `python -m minidiffusion.data.make_emoji FOLDER`.
+r"""Makes the file of emoji: `python -m minidiffusion.data.make_emoji FOLDER`.
 
-FOLDER holds three packages of the npm registry, as they come. This script opens no connection; get them with
+FOLDER holds three packages of the npm registry. This script opens no connection; download them with
 
     npm pack emoji-datasource-google@16.0.0 cldr-annotations-full@48.2.0 cldr-annotations-derived-full@48.2.0
 
 The first has the pictures (Noto Emoji v2.048, 64 x 64 pixels), their categories and their skin tones. Its names are
-those of Unicode's charts, which call the red heart HEAVY BLACK HEART, because "black" means filled there. As captions
-they would be false, so names and keywords come from the other two, Unicode's CLDR.
+those of Unicode's charts, which call the red heart HEAVY BLACK HEART, as "black" means filled there. Such captions
+would be false, so names and keywords come from the other two, Unicode's CLDR.
 
-The pictures are the same bytes on every machine, by integer arithmetic. A new version of liblzma might compress them to
-another file; the script then says so.
+The pictures are the same bytes on every machine, by integer arithmetic. Another version of liblzma may compress them
+to another file, which the script reports.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from minidiffusion.data.emoji import CATEGORIES, PACK, SHA256, SIZE, pack
+from .emoji import CATEGORIES, PACK, SHA256, SIZE, pack
 
 PICTURES = "emoji-datasource-google-16.0.0.tgz"
 NAMES = "cldr-annotations-full-48.2.0.tgz"
@@ -37,8 +37,8 @@ SOURCES = {
 TONES = ("1F3FB", "1F3FC", "1F3FD", "1F3FE", "1F3FF")  # from light to dark
 STYLE = "FE0F"  # "show this in colour"; 200D joins several code points into one picture
 PERSON, COUPLE, FAMILY = "1F9D1", "1F9D1-200D-{}-200D-1F9D1", "1F46A"
-# What makes one code of the woman's, the man's, the neutral form and the one that faces right.
-KIN = {
+# The replacements that give the woman's, the man's, the neutral form and the one that faces right the same code.
+VARIANTS = {
     **dict.fromkeys(("-200D-2640", "-200D-2642", "-200D-27A1"), ""),  # woman, man, right
     **dict.fromkeys(("1F468", "1F469"), PERSON),
     **dict.fromkeys(("1F466", "1F467"), "1F9D2"),  # child
@@ -54,7 +54,7 @@ KIN = {
 
 
 def make(folder: Path) -> bytes:
-    """The pack, from the packages in `folder`."""
+    """The file, from the packages in `folder`."""
     names = {language: read_names(folder, language) for language in ("en", "zh")}
     table, pictures = [], []
     files = read_files(folder / PICTURES, lambda name: name == "emoji.json" or name.startswith("img/google/64/"))
@@ -64,7 +64,7 @@ def make(folder: Path) -> bytes:
         table.append(row)
         with Image.open(io.BytesIO(files[f"img/google/64/{image}"])) as opened:
             pictures.append(halve(np.asarray(opened.convert("RGBA"))))
-    kept = without_twins([row["code"] for row in table], pictures)
+    kept = without_duplicates([row["code"] for row in table], pictures)
     return pack([table[i] for i in kept], np.stack([pictures[i] for i in kept]))
 
 
@@ -76,9 +76,9 @@ def read_files(package: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]
 
 
 def list_emoji(entries: list[dict[str, Any]]) -> list[tuple[dict[str, Any], str]]:
-    """(row of the table without names, file of the picture) of each emoji that is neither a flag nor a mere part.
+    """(row of the table without names, file of the picture) of each emoji that is neither a flag nor a component.
 
-    A couple has 25 pairs of tones; the five in which both have the same are taken.
+    Of the 25 pairs of tones of a couple, the five with equal tones are used.
     """
     rows = []
     for entry in sorted(entries, key=lambda entry: entry["sort_order"]):
@@ -101,7 +101,7 @@ def group_of(entry: dict[str, Any]) -> str:
     if "FAMILY" in entry["name"]:
         return FAMILY
     code = plain(entry["unified"])
-    for form, common in KIN.items():
+    for form, common in VARIANTS.items():
         code = code.replace(form, common)
     return code
 
@@ -116,10 +116,10 @@ def halve(picture: np.ndarray) -> np.ndarray:
     return np.concatenate([colour * (alpha > 0), alpha], axis=-1).astype(np.uint8)
 
 
-def without_twins(codes: list[str], pictures: list[np.ndarray]) -> list[int]:
-    """Which to keep: of pictures that are equal to the last bit the one with the shortest code, then the later one.
+def without_duplicates(codes: list[str], pictures: list[np.ndarray]) -> list[int]:
+    """The indices to keep: of bit-equal pictures that with the shortest code, then the later one.
 
-    No skin shows on Noto's snowboarder, and a family of man and boy is drawn as one of adult and child.
+    Noto's snowboarder shows no skin, and a family of man and boy is drawn as one of adult and child.
     """
     best: dict[bytes, int] = {}
     for i, picture in enumerate(pictures):
@@ -130,7 +130,7 @@ def without_twins(codes: list[str], pictures: list[np.ndarray]) -> list[int]:
 
 
 def read_names(folder: Path, language: str) -> dict[str, dict[str, Any]]:
-    """{code: name and keywords}. A keyword that is part of the name says nothing new and is left out."""
+    """{code: name and keywords}, without keywords that are part of the name."""
     named = {}
     for file, kind in ((NAMES, "annotations"), (NAMES_OF_SEQUENCES, "annotationsDerived")):
         path = f"{kind}/{language}/annotations.json"
@@ -144,7 +144,7 @@ def read_names(folder: Path, language: str) -> dict[str, dict[str, Any]]:
 
 
 def main(folder: Path) -> str | None:
-    """Writes the pack; what is wrong, if anything is."""
+    """Writes the file; returns a sentence if something is wrong."""
     for name, expected in SOURCES.items():
         if not (folder / name).is_file():
             return f"{folder / name} is missing."
@@ -154,7 +154,7 @@ def main(folder: Path) -> str | None:
     PACK.write_bytes(file)
     found = hashlib.sha256(file).hexdigest()
     print(f"{PACK}: {len(file):,} bytes, SHA-256 {found}")
-    return None if found == SHA256 else f"This is not the pack that was published: its SHA-256 is {SHA256}."
+    return None if found == SHA256 else f"This is not the published file, whose SHA-256 is {SHA256}."
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-r"""Data in the plane: distributions that can be looked at, and some whose density is known exactly.
+r"""Toy data: distributions in the plane, some of which have a known density.
 
-`GaussianMixture` and `Rings` have `log_prob` and `score` (the gradient of log_prob), so that what a sampler or a
-likelihood says can be checked; the others are only points.
+`GaussianMixture` and `Rings` have `log_prob` and `score` (the gradient of log_prob), against which samplers and
+likelihoods can be tested; the others are only points.
 """
 
 import math
@@ -30,15 +30,15 @@ class GaussianMixture(NamedTuple):
         return torch.logsumexp(self._parts(x)[0], dim=1)
 
     def score(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
-        log_p, pull = self._parts(x)
-        return torch.einsum("nk,nkd->nd", log_p.softmax(dim=1), pull)
+        log_p, score = self._parts(x)
+        return torch.einsum("nk,nkd->nd", log_p.softmax(dim=1), score)
 
     def log_share(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n k"]:
-        r"""log p(k | x): which Gaussian is x from?"""
+        r"""log p(k | x), the posterior of the component."""
         return self._parts(x)[0].log_softmax(dim=1)
 
     def noised(self, alpha: float | Tensor, sigma: float | Tensor) -> "GaussianMixture":
-        r"""The distribution of alpha x + sigma eps: a mixture again, so the score at every noise level is known."""
+        r"""The distribution of alpha x + sigma eps: a mixture again, with a known score at every noise level."""
         eye = torch.eye(self.means.shape[1], dtype=self.means.dtype)
         return GaussianMixture(self.weights, alpha * self.means, alpha**2 * self.covariances + sigma**2 * eye)
 
@@ -55,9 +55,9 @@ class GaussianMixture(NamedTuple):
     def _parts(self, x: Tensor) -> tuple[Float[Tensor, "n k"], Float[Tensor, "n k d"]]:
         r"""For each Gaussian, the log density of x with its weight, and its score."""
         offset = x[:, None] - self.means
-        pull = -torch.einsum("kij,nkj->nki", torch.linalg.inv(self.covariances), offset)
+        score = -torch.einsum("kij,nkj->nki", torch.linalg.inv(self.covariances), offset)
         log_norm = self.weights.log() - 0.5 * torch.logdet(2 * math.pi * self.covariances)
-        return log_norm + 0.5 * (pull * offset).sum(-1), pull
+        return log_norm + 0.5 * (score * offset).sum(-1), score
 
 
 class Rings(NamedTuple):
@@ -88,8 +88,8 @@ class Rings(NamedTuple):
 # ------------------------------------------------------------------------------------------------- ready-made mixtures
 
 
-def two_hills() -> GaussianMixture:
-    r"""Two Gaussians of different weight and shape: the smallest data set on which a sampler can be wrong."""
+def two_gaussians() -> GaussianMixture:
+    r"""Two Gaussians of different weight and shape: the simplest distribution on which a sampler can fail."""
     weights = torch.tensor([0.3, 0.7], dtype=torch.float64)
     means = torch.tensor([[-1.0, 0.4], [0.9, -0.2]], dtype=torch.float64)
     covariances = torch.tensor([[[0.12, 0.06], [0.06, 0.09]], [[0.06, -0.02], [-0.02, 0.10]]], dtype=torch.float64)
@@ -97,7 +97,7 @@ def two_hills() -> GaussianMixture:
 
 
 def circle_of_gaussians(k: int = 8, radius: float = 1.4, std: float = 0.12) -> GaussianMixture:
-    r"""k equal Gaussians around a circle: does a sampler find all of them?"""
+    r"""k equal Gaussians around a circle, to test whether a sampler finds all modes."""
     angle = 2 * math.pi * torch.arange(k, dtype=torch.float64) / k
     means = radius * torch.stack([angle.cos(), angle.sin()], dim=1)
     return GaussianMixture(
@@ -109,7 +109,7 @@ def circle_of_gaussians(k: int = 8, radius: float = 1.4, std: float = 0.12) -> G
 
 
 def moons(n: int, generator: torch.Generator | None = None) -> Float[Tensor, "n 2"]:
-    r"""Two half circles that reach into each other."""
+    r"""Two interleaved half circles."""
     angle = math.pi * torch.rand(n, generator=generator)
     upper = torch.rand(n, generator=generator) < 0.5
     x = torch.where(upper, angle.cos() - 0.5, 0.5 - angle.cos())
@@ -136,7 +136,7 @@ def dinosaur(n: int, generator: torch.Generator | None = None) -> Float[Tensor, 
     return _normalised(points + 0.04 * torch.randn(n, 2, generator=generator))
 
 
-# A long-necked one, from the snout over the back to the tail and along the belly home; y points up.
+# A sauropod, from the snout over the back to the tail and along the belly to the snout again; y points up.
 OUTLINE = [
     (1.2, 6.6), (1.0, 7.3), (1.7, 7.9), (2.7, 7.9), (3.2, 7.2), (3.1, 6.0), (3.3, 4.9), (4.0, 4.4), (5.2, 4.7),
     (6.4, 4.7), (7.4, 4.1), (8.3, 3.0), (9.6, 2.3), (11.0, 2.3), (9.6, 1.7), (8.1, 1.9), (7.5, 2.1), (7.4, 0.3),
@@ -147,7 +147,7 @@ EYE = (2.0, 7.3)
 
 
 def _normalised(points: Tensor) -> Tensor:
-    r"""Shifted and scaled to mean 0 and variance 1 over both axes together, as diffusion wants its data."""
+    r"""Shifted and scaled to mean 0, and to variance 1 over both axes together, as diffusion models assume."""
     points = points - points.mean(dim=0)
     return points / points.square().mean().sqrt()
 

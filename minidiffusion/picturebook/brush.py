@@ -1,87 +1,38 @@
-r"""The brush: every stroke of every picture goes through it, and the style decides what the stroke looks like.
+r"""The brush: drawing primitives in the colours and outlines of a style.
 
-It paints on a canvas four times as wide as the picture, which is averaged down afterwards: that is the antialiasing.
-Points are places in the world (y down; the plain picture shows x and y from 0 to 64) until `stand` moves the origin to
-a subject's foot, lets y run up and makes 1 the subject's size.
+It draws on a canvas four times as wide as the picture, which is averaged down afterwards for antialiasing. Points are
+in the coordinates of the world (`viewport.py`) until `stand` moves the origin to a subject's foot, with y up and the
+subject's size as the unit.
 """
 
 import math
-from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from random import Random
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from minidiffusion.picturebook.palette import Colour, Number, Sky
-
-if TYPE_CHECKING:
-    from minidiffusion.picturebook.styles import Style
-
-SIDE = 64  # of the plain picture: what it shows, every larger one shows too
-HORIZON = 39.0
-
-Points = list[tuple[Number, Number]]
-
-
-@dataclass(frozen=True)
-class Sheet:
-    r"""What is painted on: `width` x `height` units of the world, and `scale` pixels to a unit.
-
-    Raises ValueError for a shape beyond 1:2 or 2:1, a side that is no multiple of 16, or a scale that is not 1 or 2.
-    """
-
-    width: int = SIDE
-    height: int = SIDE
-    scale: int = 1
-
-    def __post_init__(self) -> None:
-        sides = sorted((self.width, self.height))
-        if sides[0] != SIDE or sides[1] not in range(SIDE, 2 * SIDE + 1, 16):
-            raise ValueError(
-                "one side of a picture is 64 and the other 64, 80, 96, 112 or 128, "
-                f"but width and height were {self.width} and {self.height}."
-            )
-        if self.scale not in (1, 2):
-            raise ValueError(f"the scale of a picture is 1 or 2, but was {self.scale}.")
-
-    @cached_property
-    def zoom(self) -> int:
-        """Canvas pixels to a unit."""
-        return 4 * self.scale
-
-    @cached_property
-    def bottom(self) -> int:
-        """The y of the lower edge: a taller picture shows a little more ground, and far more sky."""
-        return SIDE + (self.height - SIDE) // 8
-
-    @cached_property
-    def top(self) -> int:
-        """The y of the upper edge, 0 or above it."""
-        return self.bottom - self.height
-
-    def size(self, times: int) -> tuple[int, int]:
-        """Width and height in pixels, if a unit is `times` pixels."""
-        return self.width * times, self.height * times
+from .palette import Colour, Number, Sky
+from .styles import Style
+from .viewport import SIDE, Points, Viewport
 
 
 class Brush:
-    """Paints shapes on `canvas` in a style, under a sky; `role` says what is being painted (see `styles.widths`).
+    """Draws shapes on `canvas` in a style, under a sky; `role` is the kind of thing being drawn (see `styles.widths`).
 
-    The sheet shows the world from x = `left` on; `chance` decides what no plain picture shows.
+    The viewport begins at x = `left`; `chance` draws the random numbers for what is outside the plain picture.
     """
 
-    def __init__(self, canvas: Image.Image, sheet: Sheet, left: int, style: "Style", sky: Sky, chance: Random):
-        self.canvas, self.sheet, self.style, self.sky, self.chance = canvas, sheet, style, sky, chance
-        self.left, self.right, self.top, self.bottom = left, left + sheet.width, sheet.top, sheet.bottom
-        self.zoom = sheet.zoom
+    def __init__(self, canvas: Image.Image, view: Viewport, left: int, style: Style, sky: Sky, chance: Random):
+        self.canvas, self.view, self.style, self.sky, self.chance = canvas, view, style, sky, chance
+        self.left, self.right, self.top, self.bottom = left, left + view.width, view.top, view.bottom
+        self.zoom = view.zoom
         self.draw = ImageDraw.Draw(canvas, "RGBA")  # a fourth number in a colour is its opacity
         self.role = "sky"
         self.x, self.y, self.unit, self.flip, self.thick = 0.0, 0.0, 1.0, 1.0, 1.0
 
     def stand(self, x: Number, y: Number, size: Number) -> None:
-        """From now on points are relative to a foot at (x, y): y up, lengths in units of `size`."""
+        """From now on points are relative to (x, y): y up, lengths in units of `size`."""
         self.x, self.y, self.unit, self.flip = x, y, size, -1.0
         self.thick = 0.8 + size / 80  # a larger subject has thicker outlines, but not in proportion
 
@@ -91,19 +42,19 @@ class Brush:
         return [(x + px * u, y + py * v) for px, py in points]
 
     def row(self, first: Number, step: Number) -> range:
-        """The numbers k of those things in a row, `step` apart, that stand between the edges; 0 stands at `first`."""
+        """The indices k of those things in a row, at first + k step, that are between the edges."""
         return range(round((self.left - first) / step), round((self.right - first) / step) + 1)
 
     def beside(self, step: int) -> list[Number]:
-        """Places every `step` or so to the left and right of the middle 64 units: nowhere in a plain picture."""
+        """x about every `step` to the left and right of the plain picture."""
         half = step // 2
         places = [*range(-half, self.left - half, -step), *range(SIDE + half, self.right + half, step)]
         return [x + self.chance.uniform(-0.2, 0.2) * step for x in places]
 
     def polygon(self, points: Points, colour: Colour) -> None:
-        """A shape with everything that the style gives it: what lies under it, its fill, its outline."""
+        """A shape with the style's shadow, fill and outline."""
         outline = self.on_canvas(points)
-        self.style.under(self, [outline])
+        self.style.shadow(self.draw, [outline], self.role, self.zoom)
         self.draw.polygon(outline, fill=rgba(self.style.fill(colour, self.role)))
         line = self.style.line(colour, self.role)
         if line is not None:
@@ -116,7 +67,7 @@ class Brush:
         self.polygon(arc(x, y, rx, ry), colour)
 
     def plain(self, points: Points, colour: Colour, opacity: Number = 1.0) -> None:
-        """A patch without the style's outline: a highlight, a shadow, a window bar."""
+        """A shape without outline: a highlight, a shadow, a window bar."""
         fill = self.style.fill(colour, self.role)
         self.draw.polygon(self.on_canvas(points), fill=rgba(fill, opacity))
 
@@ -125,7 +76,7 @@ class Brush:
         self.plain(arc(x, y, rx, ry, 14), colour, opacity)
 
     def stroke(self, points: Points, colour: Colour, width: Number) -> None:
-        """A line of its own colour, `width` in the units of the points."""
+        """A line, `width` in the units of the points."""
         fill, wide = self.style.stroke(colour, self.role), self._pixels(max(0.5, width * self.unit))
         self.draw.line(self.on_canvas(points), fill=rgba(fill), width=wide, joint="curve")
 
@@ -138,9 +89,9 @@ class Brush:
         self.draw.line(self.on_canvas(points), fill=rgba(self.style.fill(colour, self.role)), width=wide, joint="curve")
 
     def blob(self, discs: list[tuple[Number, Number, Number, Number]], colour: Colour) -> None:
-        """A union of discs with one outline around it: all outlines first, then the fills over their inner parts."""
+        """A union of discs with one outline: all outlines first, then the fills over their inner parts."""
         outlines = [self.on_canvas(arc(*disc, 20)) for disc in discs]
-        self.style.under(self, outlines)
+        self.style.shadow(self.draw, outlines, self.role, self.zoom)
         line = self.style.line(colour, self.role)
         if line is not None:
             for outline in outlines:
@@ -150,7 +101,7 @@ class Brush:
             self.draw.polygon(outline, fill=fill)
 
     def window(self, x: Number, y: Number, w: Number, h: Number) -> None:
-        """A window centred on (x, y), golden when the lamps are lit."""
+        """A window centred on (x, y), yellow if the sky's `lamps_lit`."""
         pane = self.on_canvas([(x - w, y - h), (x + w, y - h), (x + w, y + h), (x - w, y + h)])
         if self.sky.lamps_lit:
             self.draw.polygon(pane, fill=rgba(self.style.stroke((255, 226, 120), self.role)))
@@ -158,7 +109,7 @@ class Brush:
             self.draw.polygon(pane, fill=rgba(self.style.fill((66, 84, 118), self.role)))
 
     def glow(self, x: Number, y: Number, radius: Number, colour: Colour, opacity: Number) -> None:
-        """Soft light around (x, y), a place in the world, fading out at `radius`."""
+        """Soft light around (x, y) in the world, which fades to nothing at `radius`."""
         r = round(radius * self.zoom)
         left, top = round((x - self.left) * self.zoom) - r, round((y - self.top) * self.zoom) - r
         mask = halo(r, round(opacity * 100))
@@ -168,8 +119,8 @@ class Brush:
         return self._pixels(max(0.25, self.style.width[self.role] * self.thick))
 
     def _pixels(self, width: Number) -> int:
-        """A line's width on the canvas: rounded as at scale 1, so that larger pictures have the same lines."""
-        return round(4 * width) * self.sheet.scale
+        """A line's width on the canvas, rounded as at scale 1, so that larger pictures have the same lines."""
+        return round(4 * width) * self.view.scale
 
 
 @cache

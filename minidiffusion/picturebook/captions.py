@@ -1,24 +1,26 @@
-r"""What can be said about a scene, in English and in Chinese.
+r"""Captions of a scene, in English and in Chinese.
 
-A caption is true but need not be complete: it always names the subject and may leave any other attribute out, as
-people do. A model that has read such captions learns that what is not said is free, and that one thing can be said in
-many ways:
+A caption is true but need not be complete: it always names the subject and may leave out any other attribute. A model
+trained on such captions learns that what is not mentioned is free, and that one thing can be said in many ways:
 
     a small red house by the sea at night, watercolor
     watercolor painting of a red house, at night, by the sea, on the left
     夜晚海边的红色小房子，水彩画
 
-No word is shared by two values of an attribute, so every caption can be read back.
+No word is shared by two values of an attribute, so the attributes can be parsed from every caption.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import numpy as np
 
-from minidiffusion.picturebook.scene import ATTRIBUTES, Scene
+from minidiffusion.data.captioned import Language
+from minidiffusion.errors import UserError
 
-LANGUAGES = ("en", "zh")
+from .scene import ATTRIBUTES, Scene
+
+LANGUAGES: tuple[Language, ...] = get_args(Language)
 ENGLISH_SHARE = 0.6  # of captions in either language
 
 Synonyms = dict[str, dict[str, dict[str, tuple[str, ...]]]]
@@ -87,7 +89,7 @@ MEASURE_WORDS = {
     "cat": "一只", "boat": "一艘", "car": "一辆", "rocket": "一枚", "balloon": "一个", "teapot": "一把",
 }  # fmt: skip
 
-# the words between, which state nothing
+# words that mention no attribute
 CONNECTING = {
     "en": ("a", "an", "the", "of", "in", "style", "picture"),
     "zh": ("的", "在", "有", "位于", "画面", "风格", "一幅", *MEASURE_WORDS.values()),
@@ -99,16 +101,18 @@ class Caption(NamedTuple):
     mentioned: frozenset[str]  # the attributes that the text states
 
 
-def caption(scene: Scene, rng: np.random.Generator, language: str | None = None, leave_out: float = 0.15) -> Caption:
-    r"""A fresh true caption of the scene, in the `language` ("en", "zh", or either if None).
+def caption(
+    scene: Scene, rng: np.random.Generator, language: Language | None = None, leave_out: float = 0.15
+) -> Caption:
+    r"""A random true caption of the scene, in the given language, or in either if None.
 
-    Each attribute but the subject is left out with probability `leave_out`, size and side, which people state least,
-    three times as often: at the default, half of all captions state colour, place, sky and style. Raises ValueError for
-    an unknown language or a probability outside 0..1.
+    Each attribute but the subject is left out with probability `leave_out`, size and side three times as often: at the
+    default, half of all captions mention colour, place, sky and style. Raises UserError for an unknown language or a
+    probability outside 0..1.
     """
     check_language(language)
     if not 0 <= leave_out <= 1:
-        raise ValueError(f"leave_out is a probability, 0 to 1, but was {leave_out}.")
+        raise UserError(f"leave_out must be between 0 and 1, got {leave_out}.")
     draws = iter(rng.random(32).tolist())
     if language is None:
         language = "en" if next(draws) < ENGLISH_SHARE else "zh"
@@ -122,8 +126,8 @@ def caption(scene: Scene, rng: np.random.Generator, language: str | None = None,
     return Caption(COMPOSE[language](scene, words, draws), mentioned)
 
 
-def describe(scene: Scene, language: str = "en") -> str:
-    """The full caption in canonical words, all seven attributes stated."""
+def describe(scene: Scene, language: Language = "en") -> str:
+    """The full caption in canonical words, with all seven attributes."""
     check_language(language)
     word = {name: LEXICON[name][getattr(scene, name)][language][0] for name in ATTRIBUTES}
     if language == "zh":
@@ -133,8 +137,8 @@ def describe(scene: Scene, language: str = "en") -> str:
     return f"{thing} {word['place']} {word['sky']}, {word['side']}, {word['style']}"
 
 
-def vocabulary(language: str | None = None) -> frozenset[str]:
-    """Every word that a caption can use: single English words, and Chinese terms as they stand in the lexicon."""
+def vocabulary(language: Language | None = None) -> frozenset[str]:
+    """Every word of all captions: single English words, and the Chinese terms of the lexicon."""
     check_language(language)
     known: set[str] = set()
     for tongue in LANGUAGES if language is None else (language,):
@@ -146,7 +150,7 @@ def vocabulary(language: str | None = None) -> frozenset[str]:
 
 def check_language(language: str | None) -> None:
     if language is not None and language not in LANGUAGES:
-        raise ValueError(f"language {language!r} is unknown; choose one of: {', '.join(LANGUAGES)}.")
+        raise UserError(f"language must be one of {', '.join(LANGUAGES)}, got {language!r}.")
 
 
 def pick(options: Sequence[str], draws: Iterator[float]) -> str:

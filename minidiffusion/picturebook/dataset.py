@@ -1,8 +1,8 @@
-r"""The picture book as a data set: n random scenes, rendered once by all processor cores and kept on disk.
+r"""The picture book as a data set: n random scenes, rendered once by all processor cores and cached on disk.
 
-Page i depends on (seed, i, split) only, so a longer book begins with the pages of a shorter one. The pictures lie as
-uint8 in one memory-mapped .npy file; its name holds a hash of the source that draws them, so a changed drawing never
-meets an old picture.
+Page i depends on (seed, i, split) only, so a longer book begins with the pages of a shorter one. The pictures are uint8
+in one memory-mapped .npy file; its name holds a hash of the source that draws them, so a cache of older drawing code is
+never used.
 """
 
 import hashlib
@@ -22,30 +22,31 @@ from torch import Tensor
 from tqdm import tqdm
 
 from minidiffusion.errors import UserError
+from minidiffusion.images.pixels import from_pixels
 
 from . import captions
-from .brush import SIDE, Sheet
 from .captions import caption
 from .draw import render, render_pages
-from .scene import SPLITS, Scene, scene_of_page
+from .scene import SPLITS, Scene, Split, scene_of_page
+from .viewport import SIDE, Viewport
 
 CHUNK = 500  # pictures a task
 
 
 class PictureBook:
-    r"""n pictures of the given split ("seen", "held_out" or "all"), with their scenes, labels and captions.
+    r"""n pictures of a split, with their scenes, labels and captions.
 
     `width`, `height` and `scale` are those of `render`: other shapes show the same scenes. With `cache` the pictures
     are rendered once and kept (in MINIDIFFUSION_CACHE, else ~/.cache/minidiffusion, 12 kB a picture of 64 x 64);
-    without it they are rendered whenever asked for. `workers` processes render, by default one a core.
-    Raises ValueError if n < 1, for a negative seed, an unknown split, or a shape that `Sheet` does not have.
+    without it they are rendered at each call. `workers` processes render, by default one a core.
+    Raises UserError if n < 1, for a negative seed, an unknown split, or a shape that `Viewport` does not have.
     """
 
     def __init__(
         self,
         n: int,
         seed: int = 0,
-        split: str = "seen",
+        split: Split = "seen",
         cache: bool = True,
         workers: int | None = None,
         width: int = SIDE,
@@ -53,13 +54,13 @@ class PictureBook:
         scale: int = 1,
     ):
         if n < 1:
-            raise UserError(f"pictures must be at least 1, got {n}.")
+            raise UserError(f"n must be at least 1, got {n}.")
         if seed < 0:
-            raise ValueError(f"the seed of a picture book is 0 or more, but was {seed}.")
+            raise UserError(f"seed must be at least 0, got {seed}.")
         if split not in SPLITS:
-            raise ValueError(f"split {split!r} is unknown; choose one of: {', '.join(SPLITS)}.")
+            raise UserError(f"split must be one of {', '.join(SPLITS)}, got {split!r}.")
         self.n, self.seed, self.split = n, seed, split
-        self.sheet = Sheet(width, height, scale)
+        self.view = Viewport(width, height, scale)
         self.labels: Int[Tensor, "n 7"] = torch.tensor([self.scene(i).labels for i in range(n)])
         self._rendered = np.load(self._cached(workers), mmap_mode="r") if cache else None
 
@@ -75,20 +76,20 @@ class PictureBook:
     def pictures(self, indices: Int[Tensor, " b"]) -> Float[Tensor, "b 3 h w"]:
         """The pictures, float32 in [-1, 1]."""
         if self._rendered is None:
-            pages = np.stack([render(self.scene(i), *astuple(self.sheet)) for i in indices.tolist()])
+            pages = np.stack([render(self.scene(i), *astuple(self.view)) for i in indices.tolist()])
         else:
             pages = self._rendered[indices.numpy()]
-        return torch.from_numpy(pages).permute(0, 3, 1, 2).float() / 127.5 - 1
+        return from_pixels(pages)
 
     def captions(self, indices: Int[Tensor, " b"], generator: torch.Generator) -> list[str]:
-        """One caption a picture, drawn anew at each call, in either language."""
+        """One caption a picture, random at each call, in either language."""
         rng = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))
         return [caption(self.scene(i), rng).text for i in indices.tolist()]
 
     def _cached(self, workers: int | None) -> Path:
-        """The file of rendered pictures; made under another name and renamed when complete, so never half there."""
+        """The file of rendered pictures; written under another name and renamed when complete."""
         folder = Path(os.environ.get("MINIDIFFUSION_CACHE") or Path.home() / ".cache" / "minidiffusion")
-        shape = "" if self.sheet == Sheet() else "-{}x{}x{}".format(*astuple(self.sheet))
+        shape = "" if self.view == Viewport() else "-{}x{}x{}".format(*astuple(self.view))
         path = folder / f"picturebook-{source_hash()}-{self.split}-{self.seed}-{self.n}{shape}.npy"
         if path.exists():
             return path
@@ -96,7 +97,7 @@ class PictureBook:
         handle, draft = tempfile.mkstemp(dir=folder, prefix=f"{path.stem}-", suffix=".part")
         os.close(handle)
         try:
-            width, height = self.sheet.size(self.sheet.scale)
+            width, height = self.view.size(self.view.scale)
             pages = np.lib.format.open_memmap(draft, mode="w+", dtype=np.uint8, shape=(self.n, height, width, 3))
             with tqdm(total=self.n, desc="rendering the picture book", unit=" pictures") as bar:
                 for start, chunk in self._chunks(workers):
@@ -112,7 +113,7 @@ class PictureBook:
         """Every chunk of pictures, in order, with the number of its first page."""
         starts = range(0, self.n, CHUNK)
         chunks = [range(start, min(start + CHUNK, self.n)) for start in starts]
-        task = partial(render_pages, seed=self.seed, split=self.split, sheet=self.sheet)
+        task = partial(render_pages, seed=self.seed, split=self.split, view=self.view)
         workers = min(workers or os.cpu_count() or 1, len(chunks))
         if workers == 1:
             yield from zip(starts, map(task, chunks), strict=True)
@@ -122,7 +123,7 @@ class PictureBook:
 
 
 def source_hash() -> str:
-    """Twelve hex digits that change whenever a file that decides on the pictures does."""
+    """Twelve hex digits of the source of every file that affects the pictures."""
     digest = hashlib.sha256()
     for path in sorted(set(Path(__file__).parent.glob("*.py")) - {Path(__file__), Path(captions.__file__)}):
         digest.update(path.name.encode() + path.read_bytes())

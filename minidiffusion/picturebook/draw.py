@@ -1,4 +1,4 @@
-r"""From a scene to its picture: sky, land, subject, weather, reflection, style."""
+r"""Rendering: from a scene to its picture, through sky, land, subject, weather, reflection and style."""
 
 from dataclasses import astuple
 from random import Random
@@ -6,31 +6,30 @@ from random import Random
 import numpy as np
 from PIL import Image
 
-from minidiffusion.picturebook.brush import SIDE, Brush, Sheet
-from minidiffusion.picturebook.palette import COLOURS, SKIES, lit
-from minidiffusion.picturebook.places import PLACES, Spot, light_on, shadow
-from minidiffusion.picturebook.scene import Scene, scene_of_page
-from minidiffusion.picturebook.skies import AURORAS, PAINT, empty_sky, raindrops
-from minidiffusion.picturebook.styles import hand
-from minidiffusion.picturebook.subjects import LAMPS, SNOW_CAPS, SUBJECTS
+from .brush import Brush
+from .palette import COLOURS, SKIES, lit
+from .places import PLACES, Spot, light_on, shadow
+from .scene import Scene, Split, scene_of_page
+from .skies import AURORAS, PAINT, empty_sky, raindrops
+from .styles import make_style
+from .subjects import LAMPS, SNOW_CAPS, SUBJECTS
+from .viewport import SIDE, Viewport
 
 X = {"left": 18.0, "centre": 32.0, "right": 46.0}
-SIZE = {"small": (18.5, 51.0), "large": (31.5, 56.0)}  # its height, and where its foot is
+SIZE = {"small": (18.5, 51.0), "large": (31.5, 56.0)}  # the height of the subject, and the y of its foot
 
 
 def render(scene: Scene, width: int = SIDE, height: int = SIDE, scale: int = 1) -> np.ndarray:
-    r"""The picture of a scene, uint8 (scale * height, scale * width, 3); the same call gives the same one, always.
+    r"""The picture of a scene, uint8 (scale * height, scale * width, 3). Deterministic.
 
-    Position, weather and terrain have random numbers of their own: the same seed means the same clouds over every place
-    and the same hills at every hour.
-
-    A wider or taller picture shows more of the world around the plain 64 x 64 one, with the subject as far to the left
-    or right in proportion; `scale` 2 is the same picture in twice as many pixels each way. Raises ValueError for a
-    shape that `Sheet` does not have.
+    Position, weather and terrain have separate random numbers: a seed has the same clouds over every place and the same
+    terrain under every sky. A wider or taller picture shows more of the world around the plain 64 x 64 one, with the
+    subject as far to the left or right in proportion; `scale` 2 is the same picture in twice the resolution. Raises
+    UserError for a shape that `Viewport` does not have.
     """
-    sheet = Sheet(width, height, scale)
+    view = Viewport(width, height, scale)
     position, weather, terrain = (Random(3 * scene.seed + k) for k in range(3))
-    style, sky = hand(scene.style, sheet), SKIES[scene.sky]
+    style, sky = make_style(scene.style, view), SKIES[scene.sky]
     size, foot = SIZE[scene.size]
     if scene.place == "sea":
         foot -= 2.5
@@ -39,8 +38,8 @@ def render(scene: Scene, width: int = SIDE, height: int = SIDE, scale: int = 1) 
     spot = Spot(scene.subject, x, y, size, lamp)
 
     left = -2 * round((width - SIDE) * X[scene.side] / SIDE / 2)  # even, for the squares of pixel art
-    canvas = empty_sky(sheet, left, scene.style, scene.sky, scene.seed % AURORAS)
-    brush = Brush(canvas, sheet, left, style, sky, Random(f"beyond {scene.seed}"))
+    canvas = empty_sky(view, left, scene.style, scene.sky, scene.seed % AURORAS)
+    brush = Brush(canvas, view, left, style, sky, Random(f"beyond {scene.seed}"))
     PAINT[scene.sky](brush, weather, lamp)
     PLACES[scene.place](brush, light_on(scene.place, sky), terrain, spot)
     if scene.place != "sea" and scene.subject != "boat":
@@ -59,15 +58,15 @@ def render(scene: Scene, width: int = SIDE, height: int = SIDE, scale: int = 1) 
     if scene.sky == "rain":
         raindrops(brush)
 
-    picture = np.asarray(brush.canvas.resize(sheet.size(scale), Image.Resampling.BILINEAR))
+    picture = np.asarray(brush.canvas.resize(view.size(scale), Image.Resampling.BILINEAR))
     if scene.place == "sea":
         waterline = round(spot.y + (0.5 if scene.subject == "boat" else 2.2))
-        picture = reflect(picture, scale * (waterline - sheet.top), scale)
+        picture = reflect(picture, scale * (waterline - view.top), scale)
     return np.clip(style.finish(picture) + 0.5, 0, 255).astype(np.uint8)
 
 
 def reflect(picture: np.ndarray, waterline: int, scale: int) -> np.ndarray:
-    """The picture with everything above the waterline mirrored, rippling and fading, in the water below it."""
+    """The picture with the part above the waterline reflected in the water below it, with ripples and fading."""
     height, width = picture.shape[:2]
     depth = np.arange(height - waterline)
     rows = waterline - 1 - depth
@@ -80,6 +79,6 @@ def reflect(picture: np.ndarray, waterline: int, scale: int) -> np.ndarray:
     return result
 
 
-def render_pages(pages: range, seed: int, split: str, sheet: Sheet) -> np.ndarray:
-    """Some pages of the picture book of this seed and split, uint8 (pages, h, w, 3): a task for one process."""
-    return np.stack([render(scene_of_page(i, seed, split), *astuple(sheet)) for i in pages])
+def render_pages(pages: range, seed: int, split: Split, view: Viewport) -> np.ndarray:
+    """Some pages of the picture book of this seed and split, uint8 (pages, h, w, 3); the task of a worker process."""
+    return np.stack([render(scene_of_page(i, seed, split), *astuple(view)) for i in pages])

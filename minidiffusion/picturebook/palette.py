@@ -1,19 +1,19 @@
-r"""Colours, RGB in 0..255: what each sky does to the light, and what each place and subject is made of."""
+r"""Colours, RGB in 0..255, of skies, places and subjects."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
 
-Number = int | float  # the type checks of the tests do not take 1 for a float
+Number = int | float  # beartype, in the tests, does not accept 1 as a float
 Colour = tuple[Number, Number, Number]
 
 
 def mix(a: Colour, b: Colour, t: Number) -> Colour:
-    """The colour a fraction `t` of the way from `a` to `b`."""
+    """(1 - t) a + t b."""
     return (a[0] + (b[0] - a[0]) * t, a[1] + (b[1] - a[1]) * t, a[2] + (b[2] - a[2]) * t)
 
 
 def lit(colour: Colour, light: Colour) -> Colour:
-    """A surface of this `colour` under a `light` whose parts lie in 0..1."""
+    """A surface of this `colour` under a `light` in 0..1."""
     return (colour[0] * light[0], colour[1] * light[1], colour[2] * light[2])
 
 
@@ -43,14 +43,14 @@ COLOURS: dict[str, Colour] = {
 
 @dataclass(frozen=True)
 class Sky:
-    """The hour: the colours of the sky from the zenith down to the horizon, and the light it sheds."""
+    """The colours of a sky from the zenith down to the horizon, and of its light."""
 
     zenith: Colour
     middle: Colour
     horizon: Colour
-    haze: Colour  # what distance fades into
+    haze: Colour  # of distant land
     light: Colour  # on the land
-    glow: Colour  # on the subject: milder, for a colour must be told at midnight too
+    glow: Colour  # on the subject: weaker, so that its colour can be recognised at night
     lamp: Colour  # sun or moon
     lamps_lit: bool = False  # in windows
     casts_glitter: bool = True  # on the sea: only a sun or a moon does
@@ -81,7 +81,7 @@ SKIES: dict[str, Sky] = {
 
 
 class Land(NamedTuple):
-    """A place in three distances."""
+    """The colours of a place in three distances."""
 
     near: Colour
     mid: Colour

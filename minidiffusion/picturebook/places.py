@@ -1,7 +1,7 @@
-r"""The five places: the land in three distances, and what lets any subject stand there.
+r"""The five places: the land in three distances, and what a subject needs to stand there.
 
-A larger picture shows the plain picture's world and more of it: what stands in the middle 64 units stays there, the
-hills go on in the same waves, and things `beside` the middle join in.
+A larger picture shows the same world and more of it: what is in the middle 64 units stays there, the terrain continues
+in the same waves, and there are more things `beside` the middle.
 """
 
 import math
@@ -9,23 +9,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-from minidiffusion.picturebook.brush import HORIZON, SIDE, Brush, Points
-from minidiffusion.picturebook.palette import LANDS, Colour, Land, Number, Sky, dark, light, lit, mix
+from .brush import Brush
+from .palette import LANDS, Colour, Land, Number, Sky, dark, light, lit, mix
+from .viewport import HORIZON, SIDE, Points
 
 
 @dataclass(frozen=True)
 class Spot:
-    """Where the subject is to stand."""
+    """The position of the subject."""
 
     subject: str
     x: Number
     y: Number  # its foot
     size: Number
-    lamp: Number  # where the sun or moon is, across
+    lamp: Number  # the x of the sun or moon
 
 
 def light_on(place: str, sky: Sky) -> Land:
-    """The place's colours at this hour: dimmed by the light, and the farther the more lost in the haze."""
+    """The place's colours under this sky: dimmed by its light, and fading into its haze with distance."""
     land = LANDS[place]
     return Land(
         mix(lit(land.near, sky.light), sky.haze, 0.0 if sky.light == (1, 1, 1) else 0.16),
@@ -35,7 +36,7 @@ def light_on(place: str, sky: Sky) -> Land:
 
 
 def ridge(b: Brush, rng: Random, height: Number, swell: Number, waves: Number) -> Points:
-    """The run of a hill from edge to edge: a long wave and half as high a short one, where the seed puts them."""
+    """The outline of the terrain from edge to edge: a long wave and a short one of half the height, of random phase."""
     long, short = rng.uniform(0, 6.28), rng.uniform(0, 6.28)
     turn = waves * 6.28 / SIDE
     tops = [
@@ -46,13 +47,13 @@ def ridge(b: Brush, rng: Random, height: Number, swell: Number, waves: Number) -
 
 
 def below(b: Brush, y: Number) -> Points:
-    """All of the picture below a level line."""
+    """The part of the picture below y."""
     left, right, bottom = b.left - 4, b.right + 4, b.bottom + 4
     return [(left, y), (right, y), (right, bottom), (left, bottom)]
 
 
 def foreground(b: Brush, rng: Random, colour: Colour) -> None:
-    """A last soft swell of the ground along the lower edge."""
+    """A low ridge along the lower edge."""
     b.plain(ridge(b, rng, 60.0, 1.6, 0.55), colour)
 
 
@@ -63,7 +64,7 @@ def pine(b: Brush, x: Number, y: Number, h: Number, colour: Colour) -> None:
 
 
 def shadow(b: Brush, spot: Spot, lean: Number) -> None:
-    """The subject's shadow: a pool at its foot by day, a long tongue away from the setting sun."""
+    """The subject's shadow: an ellipse at its foot, and a long one away from a setting sun."""
     w = spot.size * 0.42
     b.spot(spot.x, spot.y, w, 1.6, (20, 20, 50), 0.3)
     if lean:
@@ -185,7 +186,7 @@ def forest(b: Brush, land: Land, rng: Random, spot: Spot) -> None:
 
 
 def pond(b: Brush, spot: Spot) -> None:
-    """Still water for a boat that is far from the sea, bright as the sky it mirrors."""
+    """A pond for a boat that is not at sea, in the colour of the sky."""
     b.disc(spot.x, spot.y + 0.3, spot.size * 0.62, 3.2, mix(lit((96, 164, 206), b.sky.light), b.sky.middle, 0.35))
     b.spot(spot.x, spot.y + 1.6, spot.size * 0.4, 0.8, light(b.sky.middle, 0.2), 0.6)
 

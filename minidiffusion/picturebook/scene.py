@@ -1,8 +1,8 @@
-r"""A scene is seven words and a seed: everything that a caption can say about a picture, and one number for the rest.
+r"""Scenes: seven attributes, which a caption can mention, and a seed for everything else in the picture.
 
-The held-out combinations. To ask whether a model composes ("it has seen red, it has seen cats, never a red cat") some
+**Held-out combinations.** To test whether a model composes (it has seen red things and cats, but never a red cat), some
 pairs of subject and colour are withheld from **every** training: of the VAE, CLIP, the U-Net and the judge. Each
-subject loses exactly one colour; each colour is lost by one or two subjects, so that no word becomes rare:
+subject lacks exactly one colour; each colour is lacked by one or two subjects, so that no word becomes rare:
 
     house       orange      windmill    yellow      boat        green       balloon     purple
     castle      green       tree        pink        car         white       teapot      blue
@@ -10,8 +10,11 @@ subject loses exactly one colour; each colour is lost by one or two subjects, so
 """
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
+
+from minidiffusion.errors import UserError
 
 SUBJECTS = (
     "house", "castle", "lighthouse", "windmill", "tree", "mushroom",
@@ -41,14 +44,15 @@ HELD_OUT = frozenset({
 })  # fmt: skip
 
 _CHOICES = np.array([*map(len, ATTRIBUTES.values()), 2**31])  # of each attribute, and of the seed
-SPLITS = ("seen", "held_out", "all")
+Split = Literal["seen", "held_out", "all"]
+SPLITS: tuple[Split, ...] = get_args(Split)
 
 
 @dataclass(frozen=True)
 class Scene:
-    r"""What is in a picture. `seed` decides what no attribute names: the hills, the clouds, the exact position.
+    r"""The content of a picture. `seed` determines what no attribute does: terrain, clouds, the exact position.
 
-    Raises ValueError, naming the valid words, if an attribute has a value that the picture book does not know.
+    Raises UserError, with the valid values, for an unknown value of an attribute.
     """
 
     subject: str
@@ -63,23 +67,23 @@ class Scene:
     def __post_init__(self) -> None:
         for name, values in ATTRIBUTES.items():
             if getattr(self, name) not in values:
-                raise ValueError(f"{name} {getattr(self, name)!r} is unknown; choose one of: {', '.join(values)}.")
+                raise UserError(f"{name} must be one of {', '.join(values)}, got {getattr(self, name)!r}.")
 
     @property
     def labels(self) -> tuple[int, ...]:
-        """The index of each attribute's value, in the order of `ATTRIBUTES`: what a classifier is to read back."""
+        """The index of each attribute's value, in the order of `ATTRIBUTES`: the labels of a classifier."""
         return tuple(values.index(getattr(self, name)) for name, values in ATTRIBUTES.items())
 
     @property
     def held_out(self) -> bool:
-        """True if no training may see this combination of subject and colour."""
+        """True if this combination of subject and colour is withheld from training."""
         return (self.subject, self.colour) in HELD_OUT
 
 
-def random_scene(rng: np.random.Generator, split: str = "seen") -> Scene:
+def random_scene(rng: np.random.Generator, split: Split = "seen") -> Scene:
     r"""A scene with uniformly drawn attributes, from the "seen" combinations, the "held_out" ones, or "all"."""
     if split not in SPLITS:
-        raise ValueError(f"split {split!r} is unknown; choose one of: {', '.join(SPLITS)}.")
+        raise UserError(f"split must be one of {', '.join(SPLITS)}, got {split!r}.")
     while True:  # 12 of 96 pairs are held out, so "seen" takes 1.1 draws and "held_out" 8
         *labels, seed = rng.integers(_CHOICES).tolist()
         scene = Scene(*(values[k] for values, k in zip(ATTRIBUTES.values(), labels, strict=True)), seed=seed)
@@ -87,6 +91,6 @@ def random_scene(rng: np.random.Generator, split: str = "seen") -> Scene:
             return scene
 
 
-def scene_of_page(i: int, seed: int, split: str) -> Scene:
-    """Page i of the picture book of this seed and split: it depends on nothing else, whatever the book's length."""
+def scene_of_page(i: int, seed: int, split: Split) -> Scene:
+    """Page i of the picture book of this seed and split; it does not depend on the length of the book."""
     return random_scene(np.random.default_rng((seed, i, SPLITS.index(split))), split)

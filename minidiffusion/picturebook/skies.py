@@ -1,7 +1,7 @@
-r"""The five skies: the gradient that a picture begins with, painted once for each style, and what moves across it.
+r"""The five skies: a gradient, computed once for each style, and the sun, moon, stars, clouds and aurora on it.
 
-In a tall picture the sky is stretched, but not the things in it: more of them fill the patches `beyond` the plain
-picture, above it and on both sides.
+In a tall picture the gradient is stretched, but not the things in the sky: more of them fill the patches `beyond` the
+plain picture, above it and on both sides.
 """
 
 import math
@@ -13,33 +13,34 @@ from random import Random
 import numpy as np
 from PIL import Image
 
-from minidiffusion.picturebook.brush import HORIZON, SIDE, Brush, Points, Sheet, arc
-from minidiffusion.picturebook.palette import SKIES, WHITE, Colour, Number, mix
-from minidiffusion.picturebook.styles import hand
+from .brush import Brush, arc
+from .palette import SKIES, WHITE, Colour, Number, mix
+from .styles import make_style
+from .viewport import HORIZON, SIDE, Points, Viewport
 
 STARS = ((7, 8), (16, 18), (24, 6), (33, 14), (41, 4), (47, 20), (57, 9), (60, 25), (4, 27), (29, 25))
 CRESCENT = [(6.5 * math.cos(a), 6.5 * math.sin(a)) for a in np.linspace(0.35, 5.05, 18)] + [
     (2.4 + 4.9 * math.cos(a), -1.5 + 4.9 * math.sin(a)) for a in np.linspace(4.75, 0.65, 14)
 ]
-AURORAS = 8  # prepared curtains
+AURORAS = 8  # different northern lights
 
 
-def empty_sky(sheet: Sheet, left: int, style: str, sky: str, variant: int) -> Image.Image:
-    """A canvas with nothing but the sky from x = `left` on."""
-    start = (left + sheet.width - SIDE) * sheet.zoom
-    width, height = sheet.size(sheet.zoom)
-    return whole_sky(sheet, style, sky, variant).crop((start, 0, start + width, height))
+def empty_sky(view: Viewport, left: int, style: str, sky: str, variant: int) -> Image.Image:
+    """A canvas with the sky alone, which begins at x = `left`."""
+    start = (left + view.width - SIDE) * view.zoom
+    width, height = view.size(view.zoom)
+    return whole_sky(view, style, sky, variant).crop((start, 0, start + width, height))
 
 
 @lru_cache(maxsize=360)  # five shapes: each has 72, of 0.3 MB at 64 x 64 and of 3 MB at most
-def whole_sky(sheet: Sheet, style: str, sky: str, variant: int) -> Image.Image:
-    """All the sky that a sheet may show: a gradient from zenith to horizon, or strips of cut paper, or steps of pixels.
+def whole_sky(view: Viewport, style: str, sky: str, variant: int) -> Image.Image:
+    """The sky of all viewports of this shape: a gradient from zenith to horizon, strips of paper, or steps of pixels.
 
-    A sheet begins at x = 0 or up to width - 64 left of it.
+    A viewport begins at x = 0 or up to width - 64 left of it.
     """
-    hour, height, margin = SKIES[sky], HORIZON - sheet.top, sheet.width - SIDE
-    columns, rows = (np.arange(n * sheet.zoom) + 0.5 for n in (margin + sheet.width, sheet.height))
-    x, y = np.meshgrid(columns / (SIDE * sheet.zoom) - margin / SIDE, rows / (SIDE * sheet.zoom))  # in 64 units
+    hour, height, margin = SKIES[sky], HORIZON - view.top, view.width - SIDE
+    columns, rows = (np.arange(n * view.zoom) + 0.5 for n in (margin + view.width, view.height))
+    x, y = np.meshgrid(columns / (SIDE * view.zoom) - margin / SIDE, rows / (SIDE * view.zoom))  # in 64 units
     t, shade = np.clip(y * SIDE / height, 0, 1), np.ones_like(x)
     if style == "paper cut":
         strips = round(height / 10)
@@ -48,10 +49,10 @@ def whole_sky(sheet: Sheet, style: str, sky: str, variant: int) -> Image.Image:
         shade = 1 - 0.16 * np.exp(-(1 - (wave * strips) % 1) * 6)
     elif style == "pixel art":
         t = np.round(t * 6) / 6
-    stops = [hand(style, sheet).fill(c, "sky") for c in (hour.zenith, hour.middle, hour.horizon)]
+    stops = [make_style(style, view).fill(c, "sky") for c in (hour.zenith, hour.middle, hour.horizon)]
     picture = np.stack([np.interp(t, (0, 0.55, 1), [stop[k] for stop in stops]) for k in range(3)], axis=-1)
     if sky == "aurora":
-        picture = curtains(picture, x * (SIDE / sheet.width), y * (HORIZON / height), variant)
+        picture = curtains(picture, x * (SIDE / view.width), y * (HORIZON / height), variant)
     if style == "watercolor":
         bloom = 0.5 + 0.5 * np.sin(5 * x + 2 * np.sin(6 * y)) * np.sin(7 * y + 1)
         picture += (255 - picture) * (0.14 * bloom)[..., None]
@@ -59,7 +60,7 @@ def whole_sky(sheet: Sheet, style: str, sky: str, variant: int) -> Image.Image:
 
 
 def curtains(picture: np.ndarray, x: np.ndarray, y: np.ndarray, variant: int) -> np.ndarray:
-    """Northern lights: two bright hems that wind over the sky, each fading upwards from green into violet."""
+    """Northern lights: two wavy bands, which fade upwards from green into violet."""
     rng = np.random.default_rng(variant)
     for height, colour, top in ((0.42, (70, 245, 150), (60, 150, 200)), (0.27, (90, 235, 190), (170, 90, 210))):
         a, b = rng.uniform(0, 6.28, 2)
@@ -78,7 +79,7 @@ def cloud(b: Brush, x: Number, y: Number, w: Number, colour: Colour) -> None:
 
 
 def shine(b: Brush, shape: Points, x: Number, y: Number, reach: Number, opacity: Number) -> None:
-    """The sun or the moon, of this shape, in a glow around (x, y)."""
+    """The sun or the moon, of this shape, with a glow around (x, y)."""
     b.glow(x, y, reach, b.sky.lamp, opacity)
     b.role = "lamp"
     b.polygon(shape, b.sky.lamp)
@@ -86,12 +87,12 @@ def shine(b: Brush, shape: Points, x: Number, y: Number, reach: Number, opacity:
 
 
 def risen(b: Brush, y: Number) -> Number:
-    """The height in this sky of what is at `y` in the plain picture's: as far up in proportion."""
+    """The y in this sky of what is at `y` in the plain picture's: as far up in proportion."""
     return y + b.top * (1 - y / HORIZON)
 
 
 def beyond(b: Brush, wide: int) -> Points:
-    """A place in each patch of sky, `wide` wide and 26 high, that is above or beside the plain picture."""
+    """A point in each patch of sky, `wide` wide and 26 high, that is above or beside the plain picture."""
     return [
         (x + b.chance.uniform(-0.3, 0.3) * wide, y + b.chance.uniform(-10, 10))
         for y in range(13, b.top - 13, -26)
@@ -138,7 +139,7 @@ def aurora(b: Brush, rng: Random, lamp: Number) -> None:
 
 
 def stars(b: Brush, n: int, lamp: Number, height: Number) -> None:
-    """n stars in the plain picture's sky and as dense beyond it, but none before the moon."""
+    """n stars in the plain picture's sky, with the same density beyond it, and none in front of the moon."""
     more = [star for _ in range(n // 4) for star in beyond(b, 16)]
     for x, y in (*STARS[:n], *more):
         if abs(x - lamp) > 9 or abs(y - height) > 17:
@@ -146,13 +147,13 @@ def stars(b: Brush, n: int, lamp: Number, height: Number) -> None:
 
 
 def raindrops(b: Brush) -> None:
-    """The same slanted drops in every picture, drawn last: rain falls in front of everything."""
+    """Slanted drops, the same in every picture, drawn in front of everything else."""
     b.stand(0, 0, 1)
     for column, row, k in product(range(b.left // SIDE, -(-b.right // SIDE)), range(1 - b.top // 44), range(14)):
         x, y = 64 * column + (k * 23 + 29 * row) % 64, 13 - 44 * row + (k * 17 + 22 * column) % 44
         if y >= b.top + 13:
             line = b.on_canvas([(x, -y), (x - 1.6, -y - 5)])
-            b.draw.line(line, fill=(226, 236, 246, 120), width=3 * b.sheet.scale)
+            b.draw.line(line, fill=(226, 236, 246, 120), width=3 * b.view.scale)
 
 
 PAINT: dict[str, Callable[[Brush, Random, Number], None]] = {

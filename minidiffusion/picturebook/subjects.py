@@ -1,9 +1,9 @@
-r"""The twelve subjects, each a handful of strokes around its foot at (0, 0), one unit tall or wide; y runs up."""
+r"""The twelve subjects, each a few shapes around its foot at (0, 0), one unit tall or wide, with y up."""
 
 from collections.abc import Callable
 
-from minidiffusion.picturebook.brush import Brush, dome
-from minidiffusion.picturebook.palette import Colour, Number, dark, light, mix
+from .brush import Brush, dome
+from .palette import Colour, Number, dark, light, mix
 
 CREAM: Colour = (246, 232, 204)
 WOOD: Colour = (132, 86, 54)
@@ -11,7 +11,7 @@ NIGHT: Colour = (44, 42, 58)
 
 
 def accent(colour: Colour) -> Colour:
-    """What stands out against the subject's own colour: cream, or tan where the colour is itself nearly white."""
+    """A colour in contrast to the subject's own: cream, or tan for colours close to white."""
     return CREAM if min(colour) < 190 else (214, 190, 160)
 
 
@@ -156,13 +156,13 @@ SUBJECTS: dict[str, Callable[[Brush, Colour], None]] = {
     "car": car, "rocket": rocket, "balloon": balloon, "teapot": teapot,
 }  # fmt: skip
 
-# the lamp in a subject: how high it hangs and how far it shines
+# the lamp in a subject: its height, and the radius of its glow
 LAMPS: dict[str, tuple[Number, Number]] = {
     "house": (0.35, 0.95), "castle": (0.4, 0.95), "lighthouse": (0.83, 0.75), "windmill": (0.3, 0.7),
     "rocket": (0.4, 0.7), "car": (0.3, 0.8),
 }  # fmt: skip
 
-# where snow lies on a subject, as polygons; what is round or far from the ground stays clear of it
+# the snow on a subject, as polygons; none on what is round or far from the ground
 SNOW_CAPS: dict[str, list[list[tuple[Number, Number]]]] = {
     "house": [[(-0.52, 0.49), (0, 0.96), (0.52, 0.49), (0.4, 0.53), (0, 0.8), (-0.4, 0.53)]],
     "castle": [[(x - 0.1, 0.78), (x, 1.0), (x + 0.1, 0.78), (x, 0.84)] for x in (-0.36, 0.36)],

@@ -13,7 +13,8 @@ from PIL import Image
 from minidiffusion.data import make_emoji
 from minidiffusion.data.captioned import CaptionedPictures
 from minidiffusion.data.emoji import CATEGORIES, PACK, SHA256, Emoji, emoji, is_held_out, pack, unpack
-from minidiffusion.training.clip import look_alikes
+from minidiffusion.training.clip import hard_negatives
+from tests.unchecked import unchecked
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +145,7 @@ def test_captions_vary(everything):
 def test_unknown_languages_are_refused():
     for languages in ((), ("en", "fr")):
         with pytest.raises(ValueError, match='"en" and "zh"'):
-            emoji(languages=languages)
+            unchecked(emoji)(languages=languages)
 
 
 def test_labels_tell_all_pictures_apart(everything):
@@ -152,7 +153,7 @@ def test_labels_tell_all_pictures_apart(everything):
     assert [CATEGORIES[c] for c in everything.labels[:, 0]] == list(everything.categories)
     group = everything.labels[:, 2].tolist()
     assert len(set(zip(group, everything.groups, strict=True))) == len(set(group)) == len(set(everything.groups))
-    indices = look_alikes(everything.labels, 64, torch.Generator().manual_seed(0))
+    indices = hard_negatives(everything.labels, 64, torch.Generator().manual_seed(0))
     assert len(indices) == 64
 
 
@@ -182,8 +183,8 @@ def test_halving_weighs_colours_by_alpha():
 
 def test_of_twins_the_shortest_code_stays_then_the_later():
     a, b = np.zeros((2, 2)), np.ones((2, 2))
-    assert make_emoji.without_twins(["1f3c2", "1f3c2-1f3fb", "1f400"], [a, a, b]) == [0, 2]
-    assert make_emoji.without_twins(["1f468-1", "1f400", "1f9d1-2"], [a, b, a]) == [1, 2]
+    assert make_emoji.without_duplicates(["1f3c2", "1f3c2-1f3fb", "1f400"], [a, a, b]) == [0, 2]
+    assert make_emoji.without_duplicates(["1f468-1", "1f400", "1f9d1-2"], [a, b, a]) == [1, 2]
 
 
 def add(tar: tarfile.TarFile, name: str, content: bytes) -> None:

@@ -5,7 +5,7 @@ import torch
 
 from minidiffusion.data import toy
 
-DENSITIES = {"two hills": toy.two_hills(), "circle": toy.circle_of_gaussians(), "rings": toy.Rings()}
+DENSITIES = {"two hills": toy.two_gaussians(), "circle": toy.circle_of_gaussians(), "rings": toy.Rings()}
 
 
 @pytest.mark.parametrize("name", DENSITIES)
@@ -44,7 +44,7 @@ def test_samples_of_rings_lie_where_the_density_says():
 
 def test_a_noised_mixture_is_the_mixture_of_noised_samples():
     n, generator = 40_000, torch.Generator().manual_seed(0)
-    mixture = toy.two_hills()
+    mixture = toy.two_gaussians()
     x = 0.6 * mixture.sample(n, generator) + 0.8 * torch.randn(n, 2, generator=generator, dtype=torch.float64)
     noised = mixture.noised(0.6, 0.8)
     again = noised.sample(n, generator)

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from minidiffusion.data.toy import GaussianMixture, two_hills
+from minidiffusion.data.toy import GaussianMixture, two_gaussians
 from minidiffusion.diffusion import ideal, objective
 from minidiffusion.diffusion.bound import (
     discretised,
@@ -22,7 +22,7 @@ from minidiffusion.diffusion.prediction import Prediction
 from minidiffusion.diffusion.schedule import make_schedule
 from tests.unchecked import unchecked
 
-GREYS = torch.linspace(-1, 1, 256, dtype=torch.float64)
+PIXEL_VALUES = torch.linspace(-1, 1, 256, dtype=torch.float64)
 
 
 def rand(*shape, seed=0):
@@ -43,7 +43,7 @@ def test_kl_is_that_of_torch():
 @pytest.mark.parametrize("mean", [-3.0, -1.0, 0.1, 0.999])
 @pytest.mark.parametrize("std", [1e-3, 0.02, 1.0, 30.0])
 def test_the_decoder_is_a_distribution_over_the_256_greys(mean, std):
-    log_p = discretised(256)(GREYS[:, None], torch.full((256, 1), mean).double(), torch.full((256, 1), std**2).double())
+    log_p = discretised(256)(PIXEL_VALUES[:, None], torch.full((256, 1), mean).double(), torch.full((256, 1), std**2).double())
     assert log_p.isfinite().all()
     assert log_p.exp().sum() == pytest.approx(1, abs=1e-12)
 
@@ -51,7 +51,7 @@ def test_the_decoder_is_a_distribution_over_the_256_greys(mean, std):
 @pytest.mark.parametrize("side", [-1, 1])
 def test_the_decoder_charges_a_miss_by_20_sigma_in_full(side):
     # A bin much wider than sigma, whose near edge is 20 sigma away: p = Phi(-20) = 2.75e-89.
-    x_0, half = GREYS[128:129, None], 1 / 255
+    x_0, half = PIXEL_VALUES[128:129, None], 1 / 255
     std = torch.full((1, 1), half / 10, dtype=torch.float64)
     mean = x_0 + side * (half + 20 * std)
     log_p = discretised(256)(x_0, mean, std**2)
@@ -61,7 +61,7 @@ def test_the_decoder_charges_a_miss_by_20_sigma_in_full(side):
 
 
 def test_narrow_bins_have_the_density_times_their_width():
-    x_0, mean, var = GREYS[100:101, None], torch.tensor([[0.2]]).double(), torch.tensor([[4.0]]).double()
+    x_0, mean, var = PIXEL_VALUES[100:101, None], torch.tensor([[0.2]]).double(), torch.tensor([[4.0]]).double()
     expected = gaussian(x_0, mean, var) + math.log(2 / 255)
     torch.testing.assert_close(discretised(256)(x_0, mean, var), expected, rtol=0, atol=1e-6)
 
@@ -115,7 +115,7 @@ def test_for_gaussian_data_the_bound_is_the_likelihood_of_the_chain():
 
 def gap(T, variance, n=40_000):
     """L_vlb - (-log p(x_0)) of the ideal denoiser: its mean over n draws, and the standard error of that."""
-    mixture, schedule = two_hills(), make_schedule("cosine", T)
+    mixture, schedule = two_gaussians(), make_schedule("cosine", T)
     x_0 = mixture.sample(n, torch.Generator().manual_seed(0))
     denoise, generator = ideal.mixture(*mixture, schedule), torch.Generator().manual_seed(T)
     got = variational_bound(denoise, schedule, x_0, variance=variance, generator=generator)
@@ -136,7 +136,7 @@ def test_with_the_variance_of_a_single_point_the_bound_stays_open():
 
 
 def test_a_worse_denoiser_needs_more_bits():
-    schedule, mixture = make_schedule("cosine", 30), two_hills()
+    schedule, mixture = make_schedule("cosine", 30), two_gaussians()
     best, x_0 = ideal.mixture(*mixture, schedule), mixture.sample(2000, torch.Generator().manual_seed(0))
 
     def worse(x_t, t):
@@ -161,14 +161,14 @@ def test_bits_per_dim_of_the_parts_add_up():
 
 @pytest.mark.parametrize("name", ["cosine", "sigmoid", "flow"])
 def test_the_ode_gives_the_known_likelihood(name):
-    schedule, mixture = make_schedule(name), two_hills()
+    schedule, mixture = make_schedule(name), two_gaussians()
     x_0 = torch.cat([mixture.sample(50, torch.Generator().manual_seed(0)), rand(20, 2)])
     got = log_likelihood(ideal.mixture(*mixture, schedule), schedule, x_0)
     assert (got - mixture.log_prob(x_0)).abs().max() < 0.02
 
 
 def test_hutchinson_is_right_on_average():
-    schedule, mixture = make_schedule("cosine", 200), two_hills()
+    schedule, mixture = make_schedule("cosine", 200), two_gaussians()
     x_0 = mixture.sample(1, torch.Generator().manual_seed(0)).expand(2000, 2)
     denoise = ideal.mixture(*mixture, schedule)
     estimates = log_likelihood(denoise, schedule, x_0, steps=50, probes=1, generator=torch.Generator().manual_seed(0))

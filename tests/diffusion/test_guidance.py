@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from minidiffusion.data.toy import two_hills
+from minidiffusion.data.toy import two_gaussians
 from minidiffusion.diffusion import ideal
 from minidiffusion.diffusion.guidance import classifier, classifier_free, combine, composed
 from minidiffusion.diffusion.prediction import Prediction
@@ -73,7 +73,7 @@ def hill_of(mixture, schedule, k):
 
 @pytest.mark.parametrize("k", [0, 1])
 def test_guidance_by_the_true_classifier_is_the_denoiser_of_that_class(k):
-    schedule, mixture = make_schedule("cosine"), two_hills()
+    schedule, mixture = make_schedule("cosine"), two_gaussians()
     guided = classifier(ideal.mixture(*mixture, schedule), hill_of(mixture, schedule, k), schedule)
     alone = ideal.mixture(torch.ones(1).double(), mixture.means[k : k + 1], mixture.covariances[k : k + 1], schedule)
     x_t = torch.randn(50, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(k))
@@ -84,7 +84,7 @@ def test_guidance_by_the_true_classifier_is_the_denoiser_of_that_class(k):
 
 
 def test_a_classifier_guides_a_sampler_which_runs_without_gradients():
-    schedule, mixture = make_schedule("cosine"), two_hills()
+    schedule, mixture = make_schedule("cosine"), two_gaussians()
     guided = classifier(ideal.mixture(*mixture, schedule), hill_of(mixture, schedule, 0), schedule)
     x_T = torch.randn(200, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     *_, last = ddim(guided, x_T, schedule.times(50, "leading", dtype=torch.float64))
@@ -92,14 +92,14 @@ def test_a_classifier_guides_a_sampler_which_runs_without_gradients():
 
 
 def test_without_scale_a_classifier_changes_nothing():
-    schedule, mixture = make_schedule("cosine"), two_hills()
+    schedule, mixture = make_schedule("cosine"), two_gaussians()
     denoise, t, x_t = ideal.mixture(*mixture, schedule), torch.tensor(500), torch.ones(3, 2, dtype=torch.float64)
     guided = classifier(denoise, hill_of(mixture, schedule, 0), schedule, scale=0.0)
     torch.testing.assert_close(guided(x_t, t), denoise(x_t, t))
 
 
 def test_a_classifier_leaves_the_width_of_the_step_alone():
-    schedule, mixture = make_schedule("cosine"), two_hills()
+    schedule, mixture = make_schedule("cosine"), two_gaussians()
     plain, x_t = ideal.mixture(*mixture, schedule), torch.ones(3, 2, dtype=torch.float64)
     with_width = lambda x_t, t: plain(x_t, t)._replace(nu=x_t / 2)  # noqa: E731
     guided = classifier(with_width, hill_of(mixture, schedule, 0), schedule)(x_t, torch.tensor(500))

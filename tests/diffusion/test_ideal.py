@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from minidiffusion.data.toy import two_hills
+from minidiffusion.data.toy import two_gaussians
 from minidiffusion.diffusion import forward, ideal
 from minidiffusion.diffusion.schedule import make_schedule
 
@@ -10,7 +10,7 @@ from minidiffusion.diffusion.schedule import make_schedule
 @pytest.mark.parametrize("t", [1, 400, 999])
 def test_the_score_of_the_noised_mixture_is_the_predicted_noise(name, t):
     # Tweedie: score = -eps_hat / sigma. The mixture knows its score by another formula.
-    schedule, mixture = make_schedule(name), two_hills()
+    schedule, mixture = make_schedule(name), two_gaussians()
     alpha, sigma = schedule.alpha[t], schedule.sigma[t]
     x_t = alpha * mixture.sample(100, torch.Generator().manual_seed(t)) + sigma * torch.randn(
         100, 2, dtype=torch.float64
@@ -21,7 +21,7 @@ def test_the_score_of_the_noised_mixture_is_the_predicted_noise(name, t):
 
 
 def test_both_ends_are_finite():
-    denoise, mixture = ideal.mixture(*two_hills(), make_schedule("cosine")), two_hills()
+    denoise, mixture = ideal.mixture(*two_gaussians(), make_schedule("cosine")), two_gaussians()
     x = mixture.sample(10, torch.Generator().manual_seed(0))
     clean, noisy = denoise(x, torch.tensor(0)), denoise(x, torch.tensor(1000))
     torch.testing.assert_close(clean.x0, x)
@@ -32,11 +32,11 @@ def test_both_ends_are_finite():
 
 def test_many_points_of_a_mixture_denoise_like_the_mixture():
     schedule, generator = make_schedule("cosine"), torch.Generator().manual_seed(0)
-    data = two_hills().sample(20_000, generator)
+    data = two_gaussians().sample(20_000, generator)
     x_t = forward.sample(
         schedule, data[:50], torch.full((50,), 600), torch.randn(50, 2, generator=generator, dtype=torch.float64)
     )
-    few, many = ideal.finite_data(data, schedule), ideal.mixture(*two_hills(), schedule)
+    few, many = ideal.finite_data(data, schedule), ideal.mixture(*two_gaussians(), schedule)
     torch.testing.assert_close(few(x_t, torch.tensor(600)).x0, many(x_t, torch.tensor(600)).x0, rtol=0, atol=0.05)
 
 

@@ -12,7 +12,7 @@ from typing import get_args
 import pytest
 import torch
 
-from minidiffusion.data.toy import two_hills
+from minidiffusion.data.toy import two_gaussians
 from minidiffusion.diffusion import ideal
 from minidiffusion.diffusion.prediction import Prediction
 from minidiffusion.diffusion.sampler import SAMPLERS, SamplerName, ddim, ddpm, dpm_solver_pp, euler, heun, plms
@@ -217,7 +217,7 @@ def within(name, x, mixture):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_with_the_exact_score_the_samples_are_those_of_the_mixture(name):
-    mixture, schedule, generator = two_hills(), make_schedule("cosine"), torch.Generator().manual_seed(1)
+    mixture, schedule, generator = two_gaussians(), make_schedule("cosine"), torch.Generator().manual_seed(1)
     x_T = torch.randn(10_000, 2, generator=generator, dtype=torch.float64)
     n = 1000 if name in ("ddpm", "euler-maruyama", "predictor-corrector") else 250
     times = schedule.times(n, dtype=torch.float64)
@@ -228,7 +228,7 @@ def test_with_the_exact_score_the_samples_are_those_of_the_mixture(name):
 @pytest.mark.parametrize("family", ["flow", "karras"])
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_every_sampler_works_in_every_family(name, family):
-    mixture, schedule, generator = two_hills(), make_schedule(family), torch.Generator().manual_seed(0)
+    mixture, schedule, generator = two_gaussians(), make_schedule(family), torch.Generator().manual_seed(0)
     x_T = schedule.std_T * torch.randn(4000, 2, generator=generator, dtype=torch.float64)
     n = 1000 if name in ("ddpm", "euler-maruyama", "predictor-corrector") else 250
     times = schedule.times(n, dtype=torch.float64)
@@ -237,7 +237,7 @@ def test_every_sampler_works_in_every_family(name, family):
 
 
 def test_the_check_of_a_mixture_can_fail():
-    mixture = two_hills()
+    mixture = two_gaussians()
     x = mixture.sample(10_000, torch.Generator().manual_seed(0))
     within("the mixture itself", x, mixture)
     fewer_on_the_left = x[(x[:, 0] > 0) | (torch.arange(len(x)) % 7 > 0)]

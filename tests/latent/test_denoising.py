@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from minidiffusion.data.toy import two_hills
+from minidiffusion.data.toy import two_gaussians
 from minidiffusion.latent.denoising import denoising_loss, score
 
 
@@ -48,7 +48,7 @@ def test_the_best_linear_denoiser_of_gaussian_data_is_wieners():
 
 @pytest.mark.parametrize("sigma", [0.1, 0.5, 2.0])
 def test_the_best_denoiser_knows_the_score_of_the_smoothed_density(sigma):
-    hills, eye = two_hills(), torch.eye(2, dtype=torch.float64)
+    hills, eye = two_gaussians(), torch.eye(2, dtype=torch.float64)
 
     def best(x):  # the posterior mean, by Bayes: no gradient and no score in it
         smoothed = [

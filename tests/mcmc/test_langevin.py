@@ -4,7 +4,7 @@ from itertools import islice
 import pytest
 import torch
 
-from minidiffusion.data.toy import circle_of_gaussians, two_hills
+from minidiffusion.data.toy import circle_of_gaussians, two_gaussians
 from minidiffusion.diffusion import ideal
 from minidiffusion.diffusion.prediction import Prediction
 from minidiffusion.diffusion.schedule import make_schedule
@@ -138,7 +138,7 @@ def test_annealing_finds_all_modes_in_the_right_shares_and_langevin_alone_does_n
 def test_annealing_with_a_denoiser_along_its_own_schedule():
     # Variance preserved: the levels shrink as well. Between the last ones nothing crosses, so the shares are those of
     # a level before: exact for slow annealing, and within 0.04 here.
-    mixture, schedule = two_hills(), make_schedule("cosine")
+    mixture, schedule = two_gaussians(), make_schedule("cosine")
     times = schedule.times(40, dtype=torch.float64)
     denoise = ideal.mixture(*mixture, schedule)
     levels = [NoisedData(denoise, schedule, int(t)) for t in times.t[:-1]]

@@ -7,7 +7,7 @@ it is known not to, the diagnostics must say so.
 import pytest
 import torch
 
-from minidiffusion.data.toy import GaussianMixture, Rings, two_hills
+from minidiffusion.data.toy import GaussianMixture, Rings, two_gaussians
 from minidiffusion.mcmc.diagnostics import ebfmi, ess_bulk, ess_tail, mcse, rhat
 from minidiffusion.mcmc.hamiltonian import hmc
 from minidiffusion.mcmc.langevin import mala
@@ -52,7 +52,7 @@ MIXES = {
     "short banana by mala": (mala, Banana(width=1.0, bend=0.5), 2, {"step": 0.6}),
     "banana by hmc": (hmc, Banana(), 2, {"step": 0.7, "n": 4}),
     "double well by metropolis": (metropolis_hastings, DoubleWell(), 1, {"step": 1.2}),
-    "two hills by metropolis": (metropolis_hastings, two_hills(), 2, {"step": 1.5}),
+    "two hills by metropolis": (metropolis_hastings, two_gaussians(), 2, {"step": 1.5}),
     "rings by independent proposals": (metropolis_hastings, Rings(), 2, {"proposal": Independent(0.0, 1.4)}),
 }
 
@@ -74,7 +74,7 @@ def test_a_random_walk_is_lost_in_100_dimensions():
 
 
 def test_small_steps_stay_on_the_hill_or_the_ring_where_they_are():
-    for target in (two_hills(), Rings()):
+    for target in (two_gaussians(), Rings()):
         assert rhat(run(mala, target, 2, draws=500, step=0.01).x).max() > 1.1
 
 

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from minidiffusion.data.toy import Rings, two_hills
+from minidiffusion.data.toy import Rings, two_gaussians
 from minidiffusion.diffusion import ideal
 from minidiffusion.diffusion.schedule import make_schedule
 from minidiffusion.mcmc import target as targets
@@ -18,7 +18,7 @@ TARGETS = {
     "banana": Banana(),
     "funnel": Funnel(d=4, width=1.2),
     "double well": DoubleWell(),
-    "two hills": two_hills(),
+    "two hills": two_gaussians(),
     "rings": Rings(),
 }
 
@@ -93,7 +93,7 @@ def test_a_double_well_takes_states_of_any_shape():
 
 @pytest.mark.parametrize("t", [1, 300, 999])
 def test_noised_data_has_the_score_of_the_noised_mixture(t):
-    schedule, mixture = make_schedule("cosine"), two_hills()
+    schedule, mixture = make_schedule("cosine"), two_gaussians()
     noised = mixture.noised(schedule.alpha[t], schedule.sigma[t])
     x = noised.sample(100, torch.Generator().manual_seed(t))
     data = NoisedData(ideal.mixture(*mixture, schedule), schedule, t)

@@ -1,6 +1,6 @@
 import torch
 
-from minidiffusion.data.toy import two_hills
+from minidiffusion.data.toy import two_gaussians
 from minidiffusion.diffusion import ideal, objective
 from minidiffusion.diffusion.schedule import make_schedule
 from minidiffusion.networks.mlp import MLP, MLPConfig
@@ -10,7 +10,7 @@ SCHEDULE = make_schedule("cosine")
 
 def batch(seed, n=512):
     generator = torch.Generator().manual_seed(seed)
-    x_0 = two_hills().sample(n, generator).float()
+    x_0 = two_gaussians().sample(n, generator).float()
     t = torch.randint(1, 1001, (n,), generator=generator)
     return x_0, t, torch.randn(n, 2, generator=generator)
 
@@ -24,7 +24,7 @@ def test_answers_have_the_shape_of_the_question_and_start_at_zero():
 def test_a_few_hundred_steps_come_near_the_best_possible_loss_but_not_without_the_time():
     # E |v - v_ideal|^2 is what no network can avoid; it is computed here from the ideal denoiser.
     x_0, t, eps = batch(seed=1000, n=4000)
-    best = ideal.mixture(*two_hills(), SCHEDULE)
+    best = ideal.mixture(*two_gaussians(), SCHEDULE)
 
     def ideal_v(x_t, times):
         answers = torch.empty_like(x_t)

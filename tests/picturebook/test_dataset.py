@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from minidiffusion.errors import UserError
 from minidiffusion.picturebook import dataset
 from minidiffusion.picturebook.dataset import PictureBook
 from minidiffusion.picturebook.draw import render
+from tests.unchecked import unchecked
 
 
 @pytest.fixture(autouse=True)
@@ -133,13 +135,13 @@ def test_captions_come_from_the_generator_alone():
 
 
 def test_impossible_books_are_refused():
-    with pytest.raises(ValueError, match="pictures must be at least 1, got 0"):
+    with pytest.raises(UserError, match="n must be at least 1, got 0"):
         PictureBook(0)
-    with pytest.raises(ValueError, match="0 or more, but was -1"):
+    with pytest.raises(UserError, match="seed must be at least 0, got -1"):
         PictureBook(3, seed=-1)
-    with pytest.raises(ValueError, match="split 'train' is unknown"):
-        PictureBook(3, split="train")
-    with pytest.raises(ValueError, match="width and height were 80 and 80"):
+    with pytest.raises(UserError, match="split must be one of seen, held_out, all, got 'train'"):
+        unchecked(PictureBook.__init__)(PictureBook(3, cache=False), 3, split="train")
+    with pytest.raises(UserError, match="got 80 x 80"):
         PictureBook(3, width=80, height=80)
     for i in (-1, 3):
         with pytest.raises(IndexError, match=f"page {i} is not in a picture book of 3 pages"):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from minidiffusion.picturebook.scene import ATTRIBUTES, COLOURS, HELD_OUT, SUBJECTS, Scene, random_scene, scene_of_page
+from tests.unchecked import unchecked
 
 HOUSE = {
     "subject": "house",
@@ -20,7 +21,7 @@ HOUSE = {
 
 @pytest.mark.parametrize("name", ATTRIBUTES)
 def test_an_unknown_value_is_refused_with_the_valid_ones(name: str):
-    with pytest.raises(ValueError, match=f"{name} 'grue' is unknown; choose one of: {ATTRIBUTES[name][0]}, "):
+    with pytest.raises(ValueError, match=f"{name} must be one of {ATTRIBUTES[name][0]}, .*, got 'grue'"):
         Scene(**{**HOUSE, name: "grue"})
 
 
@@ -57,8 +58,8 @@ def test_every_value_is_drawn_equally_often():
 
 
 def test_an_unknown_split_is_refused():
-    with pytest.raises(ValueError, match="split 'train' is unknown; choose one of: seen, held_out, all"):
-        random_scene(np.random.default_rng(0), "train")
+    with pytest.raises(ValueError, match="split must be one of seen, held_out, all, got 'train'"):
+        unchecked(random_scene)(np.random.default_rng(0), "train")
 
 
 def test_a_page_depends_on_its_number_seed_and_split_only():

@@ -8,7 +8,7 @@ import torch
 
 from benchmarks.digits import histogram_bits
 from minidiffusion.checkpoint import CheckpointError
-from minidiffusion.data.digits import GREYS, digits
+from minidiffusion.data.digits import GREY_LEVELS, digits
 from minidiffusion.diffusion.bound import discretised, variational_bound
 from minidiffusion.diffusion.sampler import ddpm, heun
 from minidiffusion.training.digits import SHIPPED, DigitsTask, DigitsTraining, trained_digits
@@ -22,7 +22,7 @@ def bits(denoise, schedule, variance="learned"):
             denoise,
             schedule,
             digits(held_out=True)[0],
-            decoder=discretised(GREYS),
+            decoder=discretised(GREY_LEVELS),
             variance=variance,
             generator=torch.Generator().manual_seed(0),
         )
