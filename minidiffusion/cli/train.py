@@ -9,7 +9,7 @@ import tyro
 
 from minidiffusion.errors import UserError
 
-from .options import CommandError, Threads, parse
+from .options import Threads, parse
 
 DATA = "picturebook"
 
@@ -72,8 +72,5 @@ def train(arguments: Sequence[str]) -> None:
             data = emoji(skin_tones=False, languages=("en", "zh")).split(held_out=False)
         case _, folder:  # ./emoji, if it has one of these names
             data = PictureFolder(folder)
-    try:
-        run(options.network, data, options.out, options.resume)
-    except FloatingPointError as error:  # the training diverged
-        raise CommandError(str(error)) from error
+    run(options.network, data, options.out, options.resume)
     print(f"The weights are in {options.out}.")
