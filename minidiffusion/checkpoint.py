@@ -1,11 +1,11 @@
-r"""Weights on disk: written whole or not at all, read with suspicion.
+r"""Checkpoints: weights and training state on disk, written atomically and validated when read.
 
-A model is two files, `NAME.safetensors` (the numbers) and `NAME.json` (its frozen config dataclass). Neither format can
-carry code, so opening a stranger's file runs nothing. The state of a training is one `torch.save` file, opened with
+A model is two files, `NAME.safetensors` (the tensors) and `NAME.json` (its frozen config dataclass). Neither format can
+contain code, so opening an untrusted file runs nothing. The state of a training is one `torch.save` file, opened with
 `weights_only=True` for the same reason.
 
-Whatever is wrong with a file (missing, cut short, a bit flipped, a renamed pickle, another network's weights), the
-answer is one sentence in a `CheckpointError`.
+Whatever is wrong with a file (missing, truncated, a bit flipped, a renamed pickle, another network's weights), the
+result is a `CheckpointError` with one sentence.
 """
 
 import contextlib
@@ -31,12 +31,12 @@ M = TypeVar("M", bound=nn.Module)
 
 
 class CheckpointError(Exception):
-    """A file could not be written, or is not what it should be."""
+    """A file cannot be written, or is not what it should be; the message is one sentence."""
 
 
 @contextlib.contextmanager
 def explained(action: str, path: str | os.PathLike) -> Iterator[None]:
-    """Turns the operating system's complaint into a sentence: "Cannot write a/b.json: No space left on device."."""
+    """Turns an OSError into a CheckpointError: "Cannot write a/b.json: No space left on device."."""
     try:
         yield
     except OSError as error:
@@ -47,26 +47,26 @@ def explained(action: str, path: str | os.PathLike) -> Iterator[None]:
 
 
 def write_atomically(path: str | os.PathLike, data: bytes) -> None:
-    r"""Writes `data` to `path` such that a crash at any moment leaves the old file or the new one, never a mixture.
+    r"""Writes `data` to `path`, so that a crash at any moment leaves the old file or the new one, never a mixture.
 
     The order matters. (1) Write a temporary file in the *same folder*, since a rename is atomic only within a file
     system. (2) fsync it, or the rename may reach the disk before the bytes do. (3) `os.replace`. (4) fsync the folder,
     which is where the rename itself is recorded.
 
-    Raises `CheckpointError` when the folder is missing, not writable or full; nothing is left behind then.
+    Raises `CheckpointError` if the folder is missing, not writable or full, and then leaves no temporary file.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with explained("write", path):
         try:
-            with open(temporary, "wb") as file:  # open() lets the umask decide who may read; tempfile would not
+            with open(temporary, "wb") as file:  # unlike tempfile, open() respects the umask
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)
             _sync_folder(path.parent)
         finally:
-            with contextlib.suppress(OSError):  # after success the name is gone; after a failure it must go
+            with contextlib.suppress(OSError):  # exists only after a failure
                 temporary.unlink()
 
 
@@ -92,7 +92,7 @@ def save_model(
 ) -> None:
     r"""Writes `NAME.safetensors` and `NAME.json` into `folder` (made when missing), each atomically.
 
-    `dtype=torch.float16` halves the file: floating tensors are rounded to 11 significant bits on disk and come back
+    `dtype=torch.float16` halves the file: floating-point tensors are rounded to 11 significant bits on disk and read
     as float32. Raises `CheckpointError` for numbers that are not finite, before or after that rounding.
     """
     tensors = {}
@@ -101,7 +101,7 @@ def save_model(
         if tensor.is_floating_point():
             tensor = tensor.to(dtype or tensor.dtype)
             if not tensor.isfinite().all():
-                raise CheckpointError(f"{name}: {key} has numbers NaN, infinite or too large for {tensor.dtype}.")
+                raise CheckpointError(f"{name}: {key} must be finite numbers in the range of {tensor.dtype}.")
         tensors[key] = tensor.clone(memory_format=torch.contiguous_format)  # safetensors refuses shared memory
     folder = make_folder(folder)
     write_atomically(folder / f"{name}.safetensors", safetensors.torch.save(tensors))
@@ -146,8 +146,8 @@ def load_model(folder: str | os.PathLike, name: str, config_class: type, model_c
 def fill(model: M, stored: dict[str, torch.Tensor], path: str | os.PathLike, *, assign: bool = False) -> M:
     r"""`model` with the stored tensors in float32, in eval mode; `CheckpointError` unless all fit and are finite.
 
-    assign: the stored tensors become the model's own instead of being copied into it. For a large model that was made
-    on the meta device, where it has shapes but no numbers: nothing is ever in memory twice.
+    assign: the stored tensors become the model's own instead of being copied into it. For a large model made on the
+    meta device, where it has shapes but no numbers, so that nothing is in memory twice.
     """
     problems = _mismatches(model.state_dict(), stored)
     if problems:
@@ -163,12 +163,12 @@ def fill(model: M, stored: dict[str, torch.Tensor], path: str | os.PathLike, *, 
 
 
 def read_tensors(path: str | os.PathLike) -> dict[str, torch.Tensor]:
-    r"""The tensors of a safetensors file. They are mapped: the system reads them from the disk when they are used."""
+    r"""The tensors of a safetensors file, memory-mapped: they are read from the disk when they are used."""
     with explained("read", path), open(path, "rb"):
         pass  # a missing file is not a damaged one
     try:
         return safetensors.torch.load_file(path)
-    except Exception as error:  # the parser answers with many types; every one of them means the same
+    except Exception as error:  # the parser raises many types, all of which mean the same
         raise CheckpointError(f"{path} is not a whole safetensors file ({error}).") from error
 
 
@@ -190,7 +190,7 @@ def load_config(path: str | os.PathLike, config_class: type) -> Any:
 
 
 def read_json(path: str | os.PathLike) -> Any:
-    """What a JSON file says; `CheckpointError` if it is none."""
+    """The content of a JSON file; `CheckpointError` if it is not JSON."""
     with explained("read", path):
         data = Path(path).read_bytes()
     try:
@@ -200,7 +200,7 @@ def read_json(path: str | os.PathLike) -> Any:
 
 
 def make_config(fields: Any, config_class: type, path: str | os.PathLike) -> Any:
-    """The dataclass `config_class` of fields as JSON gave them; `path` is where a `CheckpointError` says they are."""
+    """The dataclass `config_class` from the decoded JSON `fields`; `path` is for the text of a `CheckpointError`."""
     try:
         return _decode(fields, config_class, Path(path).stem)
     except (TypeError, ValueError) as error:
@@ -208,7 +208,7 @@ def make_config(fields: Any, config_class: type, path: str | os.PathLike) -> Any
 
 
 def _decode(value: Any, kind: Any, where: str) -> Any:
-    """`value`, as JSON gave it, as type `kind`: JSON knows lists but no tuples, dicts but no dataclasses."""
+    """The decoded JSON `value` as type `kind`: JSON has lists but no tuples, dicts but no dataclasses."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if isinstance(kind, type) and dataclasses.is_dataclass(kind) and isinstance(value, dict):
         hints = typing.get_type_hints(kind)
@@ -245,24 +245,24 @@ def _decode(value: Any, kind: Any, where: str) -> Any:
 
 
 def save_state(path: str | os.PathLike, state: dict[str, Any]) -> None:
-    """Writes a dict of tensors, numbers and strings (nested as you like) as one file, atomically."""
+    """Writes a dict of tensors, numbers and strings, which may be nested, as one file, atomically."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
     write_atomically(path, buffer.getvalue())
 
 
 def load_state(path: str | os.PathLike) -> dict[str, Any]:
-    """What `save_state` wrote, on the CPU. Only tensors and plain values are read; `CheckpointError` for the rest."""
+    """What `save_state` wrote, on the CPU. Raises `CheckpointError` for anything but tensors and plain values."""
     with explained("read", path), open(path, "rb"):
         pass  # a missing file is not a damaged one
     try:
-        # torch.save writes a zip, in which every entry has a checksum; torch.load does not look at them, zipfile does.
+        # torch.save writes a zip, in which every entry has a checksum; torch.load does not verify them, zipfile does.
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
         if damaged is not None:
-            raise ValueError(f"its part {damaged} has changed since it was written")
+            raise ValueError(f"the checksum of its entry {damaged} is wrong")
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # zipfile, pickle and torch each have their own types for "damaged"
+    except Exception as error:  # zipfile, pickle and torch raise different types
         reason = str(error).strip().split("\n")[0]
         raise CheckpointError(f"{path} is not a whole training checkpoint ({reason:.200}).") from error
     if not isinstance(state, dict):
