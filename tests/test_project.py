@@ -29,56 +29,10 @@ def python_files() -> list[Path]:
     return [ROOT / name for name in tracked() if name.endswith(".py")]
 
 
-def test_importing_the_library_loads_nothing_heavy():
-    code = "import sys, minidiffusion; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert not {"triton", "gradio", "matplotlib", "diffusers", "transformers"} & set(loaded.split())
-
-
 def test_making_pictures_needs_no_plots_no_app_and_no_other_system():
     code = "import sys, minidiffusion.pipelines.text_to_image; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert not {"gradio", "matplotlib", "diffusers", "transformers", "minidiffusion.training"} & set(loaded.split())
-
-
-def test_rooms_import_only_what_lies_below_them():
-    floors = [
-        {"cli"},
-        {"app", "training", "viz"},
-        {"imagine"},
-        {"tokens"},
-        {"networks", "latent", "clip"},
-        {"convolution"},
-        {"attention"},
-        {"kernels", "diffusion", "picturebook", "data", "checkpoint", "mcmc"},
-    ]
-    level = {room: i for i, floor in enumerate(floors) for room in floor}
-    for file in python_files():
-        name = file.relative_to(ROOT)
-        if name.parts[0] not in ("minidiffusion", "kernels"):
-            continue
-        room = "kernels" if name.parts[0] == "kernels" else name.parts[1].removesuffix(".py")
-        for module in imported(file):
-            parts = module.split(".")
-            assert parts[0] not in ("lessons", "tests", "benchmarks"), f"{name} imports {module}"
-            other = parts[1] if parts[0] == "minidiffusion" and len(parts) > 1 else parts[0]
-            if room in level and other in level and other != room:
-                same_floor = level[other] == level[room] and level[room] == len(floors) - 1
-                assert level[other] > level[room] or same_floor, f"{name} imports {module}, which is not below it"
-
-
-def imported(file: Path) -> list[str]:
-    r"""The absolute names of the modules that a file imports, wherever in it."""
-    package = file.relative_to(ROOT).parent.parts
-    names = []
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
-            module = ".".join(filter(None, [base, node.module]))
-            names += [f"{module}.{alias.name}" for alias in node.names]
-    return names
 
 
 def test_every_pickle_is_opened_with_suspicion():
