@@ -14,14 +14,6 @@ from .multi_head import MultiHeadAttention
 from .scaled_dot_product import attention, attention_weights, scaled_dot_product
 
 __all__ = [
-    "GEGLU",
-    "CrossAttentionBlock",
-    "FeedForward",
-    "MultiHeadAttention",
-    "QuickGELU",
-    "SelfAttentionBlock",
-    "attention",
-    "attention_maps",
-    "attention_weights",
-    "scaled_dot_product",
-]
+    "GEGLU", "CrossAttentionBlock", "FeedForward", "MultiHeadAttention", "QuickGELU", "SelfAttentionBlock", "attention",
+    "attention_maps", "attention_weights", "scaled_dot_product",
+]  # fmt: skip

@@ -22,20 +22,7 @@ from .retrieve import class_embeddings, linear_probe, nearest_neighbours, recall
 from .tokenizer import Tokenizer
 
 __all__ = [
-    "CLIP",
-    "CLIPConfig",
-    "ModifiedResNet",
-    "Preprocess",
-    "TextEncoder",
-    "Tokenizer",
-    "VisionEncoder",
-    "clamp_temperature",
-    "class_embeddings",
-    "crop",
-    "info_nce",
-    "linear_probe",
-    "nearest_neighbours",
-    "recall",
-    "swap_sides",
-    "symmetric_cross_entropy",
-]
+    "CLIP", "CLIPConfig", "ModifiedResNet", "Preprocess", "TextEncoder", "Tokenizer", "VisionEncoder",
+    "clamp_temperature", "class_embeddings", "crop", "info_nce", "linear_probe", "nearest_neighbours", "recall",
+    "swap_sides", "symmetric_cross_entropy",
+]  # fmt: skip

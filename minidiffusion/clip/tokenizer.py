@@ -179,7 +179,7 @@ class Tokenizer:
         if words not in SPLITTERS:
             raise ValueError(f"words must be one of {', '.join(SPLITTERS)}, got {words!r}")
         self.merges = [(left, right) for left, right in merges]
-        self.rule = words
+        self.rule: SplitRule = words
         self.symbols = [*BYTE, *(letter + END_OF_WORD for letter in BYTE)]
         known = set(self.symbols)
         for left, right in self.merges:

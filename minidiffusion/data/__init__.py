@@ -17,18 +17,6 @@ from .folder import PictureFolder
 from .toy import POINTS, GaussianMixture, Rings, circle_of_gaussians, dinosaur, moons, swiss_roll, two_gaussians
 
 __all__ = [
-    "POINTS",
-    "CaptionedPictures",
-    "Emoji",
-    "GaussianMixture",
-    "Language",
-    "PictureFolder",
-    "Rings",
-    "circle_of_gaussians",
-    "digits",
-    "dinosaur",
-    "emoji",
-    "moons",
-    "swiss_roll",
-    "two_gaussians",
-]
+    "POINTS", "CaptionedPictures", "Emoji", "GaussianMixture", "Language", "PictureFolder", "Rings",
+    "circle_of_gaussians", "digits", "dinosaur", "emoji", "moons", "swiss_roll", "two_gaussians",
+]  # fmt: skip

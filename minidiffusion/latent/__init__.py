@@ -20,28 +20,8 @@ from .vae import AutoencoderKL, DiagonalGaussian, VAEConfig
 from .vq import Quantized, VectorQuantizer, perplexity, usage
 
 __all__ = [
-    "Autoencoder",
-    "AutoencoderKL",
-    "DiagonalGaussian",
-    "PrincipalComponents",
-    "Quantized",
-    "VAEConfig",
-    "VariationalAutoencoder",
-    "VectorQuantizer",
-    "active_units",
-    "attribute_direction",
-    "denoising_loss",
-    "elbo",
-    "free_bits",
-    "gaussian_log_likelihood",
-    "geodesic",
-    "importance_bound",
-    "length",
-    "lerp",
-    "manifold",
-    "perceptron",
-    "perplexity",
-    "principal_components",
-    "slerp",
-    "usage",
-]
+    "Autoencoder", "AutoencoderKL", "DiagonalGaussian", "PrincipalComponents", "Quantized", "VAEConfig",
+    "VariationalAutoencoder", "VectorQuantizer", "active_units", "attribute_direction", "denoising_loss", "elbo",
+    "free_bits", "gaussian_log_likelihood", "geodesic", "importance_bound", "length", "lerp", "manifold", "perceptron",
+    "perplexity", "principal_components", "slerp", "usage",
+]  # fmt: skip

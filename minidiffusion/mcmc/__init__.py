@@ -16,26 +16,7 @@ from .metropolis import Proposal, RandomWalk, State, collect, metropolis_hasting
 from .target import Funnel, Gaussian, NoisedData, Target, correlated
 
 __all__ = [
-    "Funnel",
-    "Gaussian",
-    "NoisedData",
-    "Proposal",
-    "RandomWalk",
-    "State",
-    "Target",
-    "acceptance",
-    "annealed",
-    "autocorrelation",
-    "collect",
-    "correlated",
-    "ebfmi",
-    "ess_bulk",
-    "ess_tail",
-    "hmc",
-    "leapfrog",
-    "mala",
-    "mcse",
-    "metropolis_hastings",
-    "rhat",
-    "ula",
-]
+    "Funnel", "Gaussian", "NoisedData", "Proposal", "RandomWalk", "State", "Target", "acceptance", "annealed",
+    "autocorrelation", "collect", "correlated", "ebfmi", "ess_bulk", "ess_tail", "hmc", "leapfrog", "mala", "mcse",
+    "metropolis_hastings", "rhat", "ula",
+]  # fmt: skip

@@ -20,20 +20,7 @@ from .unet import SpatialTransformer, UNet, UNetConfig
 from .upscaler import Upscaler, UpscalerConfig
 
 __all__ = [
-    "MLP",
-    "Downsample",
-    "GroupNorm",
-    "MLPConfig",
-    "ResNet",
-    "ResNetConfig",
-    "ResnetBlock",
-    "SpatialTransformer",
-    "TimestepEmbedding",
-    "UNet",
-    "UNetConfig",
-    "Upsample",
-    "Upscaler",
-    "UpscalerConfig",
-    "seamless",
+    "MLP", "Downsample", "GroupNorm", "MLPConfig", "ResNet", "ResNetConfig", "ResnetBlock", "SpatialTransformer",
+    "TimestepEmbedding", "UNet", "UNetConfig", "Upsample", "Upscaler", "UpscalerConfig", "seamless",
     "sinusoidal_embedding",
-]
+]  # fmt: skip

@@ -21,14 +21,5 @@ from .draw import render
 from .scene import ATTRIBUTES, SPLITS, Scene, Split, random_scene
 
 __all__ = [
-    "ATTRIBUTES",
-    "SPLITS",
-    "Caption",
-    "PictureBook",
-    "Scene",
-    "Split",
-    "caption",
-    "describe",
-    "random_scene",
-    "render",
-]
+    "ATTRIBUTES", "SPLITS", "Caption", "PictureBook", "Scene", "Split", "caption", "describe", "random_scene", "render",
+]  # fmt: skip

@@ -59,7 +59,8 @@ class PictureBook:
             raise UserError(f"seed must be at least 0, got {seed}.")
         if split not in SPLITS:
             raise UserError(f"split must be one of {', '.join(SPLITS)}, got {split!r}.")
-        self.n, self.seed, self.split = n, seed, split
+        self.n, self.seed = n, seed
+        self.split: Split = split
         self.view = Viewport(width, height, scale)
         self.labels: Int[Tensor, "n 7"] = torch.tensor([self.scene(i).labels for i in range(n)])
         self._rendered = np.load(self._cached(workers), mmap_mode="r") if cache else None

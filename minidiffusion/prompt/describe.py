@@ -17,6 +17,7 @@ from torch import Tensor
 
 from minidiffusion.clip.encoder import CLIP
 from minidiffusion.clip.tokenizer import Tokenizer
+from minidiffusion.data.captioned import Language
 from minidiffusion.errors import UserError
 from minidiffusion.images.pixels import to_tensor
 from minidiffusion.images.record import Picture
@@ -40,7 +41,7 @@ class HasCLIP(Protocol):
     def device(self) -> torch.device: ...
 
 
-def describe(model: HasCLIP, image: PIL.Image.Image, language: str = "en") -> list[str]:
+def describe(model: HasCLIP, image: PIL.Image.Image, language: Language = "en") -> list[str]:
     r"""Captions of the picture, the best first: up to STARTS."""
     return [captions.describe(scene, language) for scene in nearest_scenes(model, image)]
 

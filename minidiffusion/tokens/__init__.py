@@ -12,13 +12,6 @@ from .sampling import Token, probabilities, sample_tokens, super_condition
 from .seq2seq import Seq2Seq, Seq2SeqConfig
 
 __all__ = [
-    "FSQ",
-    "PictureTokenizer",
-    "PictureTokenizerConfig",
-    "Seq2Seq",
-    "Seq2SeqConfig",
-    "Token",
-    "probabilities",
-    "sample_tokens",
-    "super_condition",
-]
+    "FSQ", "PictureTokenizer", "PictureTokenizerConfig", "Seq2Seq", "Seq2SeqConfig", "Token", "probabilities",
+    "sample_tokens", "super_condition",
+]  # fmt: skip
