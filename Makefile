@@ -78,8 +78,8 @@ weights: $(VENV)/.for-imagine  ## train every network again, then evaluate (hour
 	$(BIN)/minidiffusion train codebook --out $(WEIGHTS) --resume
 	$(BIN)/minidiffusion train tokens --out $(WEIGHTS) --resume
 	$(BIN)/minidiffusion train unet --out $(WEIGHTS) --resume
-	$(BIN)/minidiffusion evaluate --weights $(WEIGHTS) --out $(WEIGHTS)/evaluation.json --sheet $(WEIGHTS)/sheet.png > $(WEIGHTS)/evaluation.md
-	$(BIN)/minidiffusion evaluate --weights $(WEIGHTS) --model tokens --out $(WEIGHTS)/tokens_evaluation.json > $(WEIGHTS)/tokens_evaluation.md
+	$(BIN)/minidiffusion evaluate --weights $(WEIGHTS) --out $(WEIGHTS)/evaluation.json --sheet $(WEIGHTS)/sheet.png
+	$(BIN)/minidiffusion evaluate --weights $(WEIGHTS) --model tokens --out $(WEIGHTS)/tokens_evaluation.json
 	$(BIN)/python benchmarks/choices.py > $(WEIGHTS)/choices.md
 	$(BIN)/python -m minidiffusion.evaluation.model_card $(WEIGHTS)
 	$(BIN)/minidiffusion train digits --out $(WEIGHTS)/digits --resume

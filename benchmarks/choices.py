@@ -1,4 +1,4 @@
-r"""Why the shipped model is trained and sampled as it is: the measurements, as two tables for its card.
+r"""The measurements behind the shipped model's schedule, prediction, weighting and sampler, as two tables for its card.
 
     python benchmarks/choices.py        # reads results/objectives.csv and results/samplers.csv
 
@@ -11,7 +11,7 @@ from benchmarks.harness import RESULTS, read_csv
 
 TRAINING = {"subject right": "subject", "colour right": "colour", "place right": "place"}
 CALLS = (6, 10, 15, 25, 50)
-OBEYED, OFF = "all attributes right", "RMS difference from many calls"
+ACCURACY, DISTANCE = "all attributes right", "RMS difference from many calls"
 
 
 def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
@@ -24,7 +24,7 @@ def choice(row: dict[str, str]) -> str:
 
 
 def objectives(rows: list[dict[str, str]]) -> list[str]:
-    r"""One row a choice of schedule, prediction and weighting: the shares of attributes drawn as asked."""
+    r"""One row a choice of schedule, prediction and weighting: the shares of attributes drawn as the prompt says."""
     found = {(choice(row), row["metric"]): float(row["value"]) for row in rows}
     choices = dict.fromkeys(choice(row) for row in rows)
     lines = ([name, *(f"{found[name, metric]:.0%}" for metric in TRAINING)] for name in choices)
@@ -32,17 +32,17 @@ def objectives(rows: list[dict[str, str]]) -> list[str]:
 
 
 def samplers(rows: list[dict[str, str]]) -> list[str]:
-    r"""One row a sampler: prompts obeyed in full, and how far the picture is from the ODE's, by calls."""
+    r"""One row a sampler, by calls: prompts with all attributes right, and the distance from the ODE's solution."""
     rows = [row for row in rows if row["part"] == "pictures"]
 
     def at(sampler: str, calls: int, metric: str) -> str:
         near = [
             r for r in rows if (r["sampler"], r["metric"]) == (sampler, metric) and calls - 2 < int(r["calls"]) <= calls
         ]
-        return f"{float(near[-1]['value']):{'.0%' if metric == OBEYED else '.3f'}}" if near else ""
+        return f"{float(near[-1]['value']):{'.0%' if metric == ACCURACY else '.3f'}}" if near else ""
 
     def cell(sampler: str, calls: int) -> str:
-        return "; ".join(filter(None, (at(sampler, calls, OBEYED), at(sampler, calls, OFF))))
+        return "; ".join(filter(None, (at(sampler, calls, ACCURACY), at(sampler, calls, DISTANCE))))
 
     names = dict.fromkeys(row["sampler"] for row in rows)
     return table(
@@ -52,13 +52,13 @@ def samplers(rows: list[dict[str, str]]) -> list[str]:
 
 TRAINED = """\
 Schedule, prediction and weighting: each trained for 500 steps of 96 pictures, nothing else changed, and 256 prompts
-asked (`python benchmarks/objectives.py`). Differences below some eight points may be chance.
+drawn (`python benchmarks/objectives.py`). Differences below some eight points may be chance.
 """
 
 SAMPLED = """\
 Samplers by calls of the network (`python benchmarks/samplers.py`), measured on the model that was shipped before this
-one and had the same U-Net: the share of prompts obeyed in every attribute; and, for those that draw no noise, how far a
-picture is from the one that 150 calls draw (RMS; black to white is 2).
+one and had the same U-Net: the share of prompts with all attributes right; and, for samplers that draw no noise, the
+distance of the picture from that of 150 calls (RMS; black to white is 2).
 """
 
 

@@ -1,12 +1,13 @@
-r"""What do 12 bits for 8 x 8 pixels buy, and what would more, or other ones? Codebooks, trained briefly.
+r"""How good is a codebook of 12 bits for 8 x 8 pixels, and what do more bits, or other quantizers, change?
 
     python benchmarks/codebooks.py                   # all of them; half an hour on one core
     python benchmarks/codebooks.py --only "codes"    # those whose name contains this
 
-Everything but what the name says is the shipped recipe: encoder and decoder, seed, pictures, and `--steps` in place of
-its 3,000. Pages that no training has seen are told in codes and drawn again. Two questions: how near to the page is the
-picture (PSNR), and does the judge still find all seven attributes? Beside them stand the shipped codebook and the VAE
-of the diffusion model, of which a patch has 16 numbers. The rows go to results/codebooks.csv, the plot beside it.
+Each codebook is trained briefly: but for what its name says, with the shipped recipe (encoder and decoder, seed,
+pictures), and `--steps` in place of its 3,000. New pages, which were part of no training, are encoded and decoded. How
+near to the page is the reconstruction (PSNR), and does the judge still find all seven attributes? For comparison there
+are the shipped codebook, and the VAE of the diffusion model, whose latents have 16 numbers for a patch. The rows go to
+results/codebooks.csv, the plot beside it.
 """
 
 import argparse
@@ -24,19 +25,17 @@ from torch import Tensor
 
 from benchmarks.harness import RESULTS, Row, write_csv
 from minidiffusion.checkpoint import load_model
-from minidiffusion.pipelines.text_to_image import TextToImage
-from minidiffusion.evaluation.evaluate import read
-from minidiffusion.images.pixels import psnr
+from minidiffusion.evaluation.exam_prompts import exam_rng, renders
+from minidiffusion.evaluation.judge import Judge, load_judge, read_attributes
 from minidiffusion.evaluation.metrics import wilson_interval
-from minidiffusion.evaluation.questions import exam_rng, renders
-from minidiffusion.pretrained.weights import find_weights
-from minidiffusion.evaluation.judge import Judge, JudgeConfig
+from minidiffusion.images.pixels import psnr
 from minidiffusion.picturebook.dataset import PictureBook
 from minidiffusion.picturebook.scene import Scene, random_scene
+from minidiffusion.pipelines.text_to_image import TextToImage
+from minidiffusion.pretrained.weights import find_weights
 from minidiffusion.tokens.codebook import PictureTokenizer, PictureTokenizerConfig
-from minidiffusion.training.codebook import CodebookTraining
+from minidiffusion.training.codebook import CodebookTask, CodebookTraining
 from minidiffusion.training.loop import train
-from minidiffusion.training.recipes import TASKS
 from minidiffusion.viz.base import BLUE, VERMILION
 
 Pictures = Float[Tensor, "b 3 64 64"]
@@ -59,13 +58,13 @@ def trained(training: CodebookTraining, steps: int, pages: PictureBook) -> Pictu
         for name in ("clip.json", "clip.safetensors"):
             shutil.copy(find_weights("picturebook") / name, folder)
         recipe = replace(training.recipe, steps=steps, warmup=min(100, steps), ema=0.99, sheet_every=0)
-        for _ in train(TASKS[CodebookTraining](training, pages, folder), recipe, folder / "training"):
+        for _ in train(CodebookTask(training, pages, folder), recipe, folder / "training"):
             pass
         return load_model(folder, "codebook", PictureTokenizerConfig, PictureTokenizer)
 
 
 class Exam:
-    r"""The same new pages for everybody, n of seen and n of held-out pairs of subject and colour."""
+    r"""The new pages, the same for all codebooks: n of seen and n of held-out pairs of subject and colour."""
 
     def __init__(self, judge: Judge, n: int):
         rng, self.judge = exam_rng(8), judge
@@ -79,31 +78,31 @@ class Exam:
     def examine(self, case: dict[str, object], rebuild: Callable[[Pictures], Pictures]) -> Iterator[Row]:
         for split in SPLITS:
             pages = self.pages[split]
-            again = torch.cat([rebuild(part).clamp(-1, 1) for part in pages.split(64)])
-            answers = torch.cat([read(self.judge, part) for part in again.split(64)])
-            right = (answers == self.labels[split]).all(dim=1)
+            rebuilt = torch.cat([rebuild(part).clamp(-1, 1) for part in pages.split(64)])
+            found = torch.cat([read_attributes(self.judge, part) for part in rebuilt.split(64)])
+            right = (found == self.labels[split]).all(dim=1)
             hits, n = int(right.sum()), len(right)
-            yield Row("codebooks", case, f"{PSNR}, {split}", psnr(again, pages).mean().item(), "dB")
+            yield Row("codebooks", case, f"{PSNR}, {split}", psnr(rebuilt, pages).mean().item(), "dB")
             yield Row("codebooks", case, f"{ALL}, {split}", hits / n, "share", *wilson_interval(hits, n))
 
 
 def examined(exam: Exam, name: str, codebook: PictureTokenizer) -> Iterator[Row]:
     case: dict[str, object] = {"codebook": name, "bits": round(math.log2(codebook.config.codes))}
-    told: list[Int[Tensor, "n 8 8"]] = []
+    ids: list[Int[Tensor, "n 8 8"]] = []
 
     def rebuild(x: Pictures) -> Pictures:
-        told.append(codebook.encode(x))
-        return codebook.decode(told[-1])
+        ids.append(codebook.encode(x))
+        return codebook.decode(ids[-1])
 
     yield from exam.examine(case, rebuild)
-    yield Row("codebooks", case, USED, len(torch.cat(told).unique()) / codebook.config.codes, "share")
+    yield Row("codebooks", case, USED, len(torch.cat(ids).unique()) / codebook.config.codes, "share")
 
 
 # ------------------------------------------------------------------------------------------------------------- the plot
 
 
 def plot(rows: list[Row], path: Path) -> None:
-    r"""Left: what a bit is worth. Right: what can still be read in a picture that was told in codes."""
+    r"""Left: PSNR over bits. Right: share of reconstructions in which the judge finds all attributes."""
     found = {(row.case["codebook"], row.metric): row for row in rows}
     names = [*dict.fromkeys(row.case["codebook"] for row in rows)]
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
@@ -139,13 +138,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--only", default="", help="those codebooks whose name contains this")
     parser.add_argument("--steps", type=int, default=500, help="of 32 pictures each")
     parser.add_argument("--pages", type=int, default=6000, help="of the picture book to train on")
-    parser.add_argument("--new", type=int, default=1024, help="pages of each split to look at")
+    parser.add_argument("--new", type=int, default=1024, help="new pages of each split")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     shipped, diffusion = find_weights("picturebook"), TextToImage.load("picturebook")
-    exam = Exam(load_model(shipped, "judge", JudgeConfig, Judge), options.new)
+    exam = Exam(load_judge(), options.new)
     rows = [*exam.examine({"codebook": "VAE", "bits": "none"}, lambda x: diffusion.decode(diffusion.encode(x)))]
     rows += examined(exam, "shipped", load_model(shipped, "codebook", PictureTokenizerConfig, PictureTokenizer))
     pages = PictureBook(options.pages)

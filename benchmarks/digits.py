@@ -3,9 +3,8 @@ r"""How many bits does a held-out digit need? The bound in its parts, for each v
     python benchmarks/digits.py                      # the shipped denoiser; ten seconds; writes results/digits.csv
     python benchmarks/digits.py --weights build/digits
 
-Every figure stands beside its yardstick: guessing (log2 17), and a histogram of each pixel, which knows where paper and
-ink are but nothing of how pixels hang together. The figures are means over the 297 held-out digits, one draw of noise
-a step.
+For comparison there are guessing (log2 17), and a histogram of each pixel, which models no dependence between pixels.
+The figures are means over the 297 held-out digits, one draw of noise a step.
 """
 
 import argparse
@@ -19,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from benchmarks.harness import RESULTS, Row, write_csv
-from minidiffusion.data.digits import GREYS, digits
+from minidiffusion.data.digits import GREY_LEVELS, digits
 from minidiffusion.diffusion.bound import discretised, variational_bound
 from minidiffusion.training.digits import SHIPPED, trained_digits
 
@@ -30,9 +29,9 @@ def histogram_bits(training: Float[Tensor, "n 1 8 8"], held_out: Float[Tensor, "
     r"""Bits per pixel if each pixel is drawn from its own histogram, every grey counted half a time too often."""
 
     def levels(x: Tensor) -> Tensor:
-        return ((x.flatten(1) + 1) / 2 * (GREYS - 1)).round().long()
+        return ((x.flatten(1) + 1) / 2 * (GREY_LEVELS - 1)).round().long()
 
-    counts = torch.nn.functional.one_hot(levels(training), GREYS).sum(0) + 0.5  # 64 pixels, 17 greys
+    counts = torch.nn.functional.one_hot(levels(training), GREY_LEVELS).sum(0) + 0.5  # 64 pixels, 17 greys
     log2_p = (counts / counts.sum(dim=1, keepdim=True)).log2()
     return -log2_p.expand(len(held_out), -1, -1).gather(2, levels(held_out)[..., None]).mean().item()
 
@@ -47,12 +46,12 @@ def rows(weights: Path) -> Iterator[Row]:
 
     denoise, schedule = trained_digits(weights)
     held_out, _ = digits(held_out=True)
-    yield row(f"guessing among {GREYS} greys", "all", math.log2(GREYS))
+    yield row(f"guessing among {GREY_LEVELS} greys", "all", math.log2(GREY_LEVELS))
     yield row("a histogram of each pixel", "all", histogram_bits(digits()[0], held_out))
     for variance in ("beta", "beta_tilde", "learned"):
         generator = torch.Generator().manual_seed(1)
         cost = variational_bound(
-            denoise, schedule, held_out, decoder=discretised(GREYS), variance=variance, generator=generator
+            denoise, schedule, held_out, decoder=discretised(GREY_LEVELS), variance=variance, generator=generator
         )  # the same noise for each variance
         model = f"diffusion, T = {schedule.T}, variance {variance}"
         parts = (cost.prior, cost.steps[:, 1:].sum(dim=1), cost.steps[:, 0], cost.total)

@@ -1,15 +1,15 @@
-r"""Does our CLIP find real pictures by words that it has never seen together? And does it see more than colours?
+r"""Does our CLIP retrieve real pictures by words that it has never seen together? Does it use more than colours?
 
     python benchmarks/emoji_clip.py              # one seed: it trains three times, minutes each
     python benchmarks/emoji_clip.py --seeds 3    # thrice that
 
-CLIP, with a ResNet's eyes, is trained on 1,496 emoji with English and Chinese captions, and asked about the 135 that
-were held out. Beside it stands the same CLIP with other eyes, trained for as many steps: a vision transformer, and a
-network that is told only how much of each colour there is. What this one finds is found by colour ("red heart",
-"tomato"); what the others find beyond is seen. Chance finds k of n.
+CLIP, with a ResNet as picture encoder ("eyes" in the rows), is trained on 1,496 emoji with English and Chinese
+captions, and tested with the 135 that were held out. It is compared with the same CLIP with other encoders, trained for
+as many steps: a vision transformer, and a network whose input is only the colour histogram. What the histogram finds is
+found by colour ("red heart", "tomato"); the others can use shapes as well. Chance finds k of n.
 
-- retrieval: the bare name, in either language, to find the picture, and the picture to find its name. "known" are the
-  names all of whose words (in Chinese: characters) occur in names of the training; the others are still in the way.
+- retrieval: from the bare name, in either language, to the picture, and from the picture to its name. "known" are the
+  names all of whose words (in Chinese: characters) occur in names of the training; the others are still candidates.
 - categories: Unicode's eight, by their names (zero-shot), by the nearest training pictures, by a linear probe.
 
 The training is that of
@@ -18,10 +18,10 @@ The training is that of
         --recipe.ema 0.99 --model.text-layers 2 --model.context-length 20
 
 **What came out**, with one seed: of 135 pictures the right one is among the first ten for 33 % of the English names and
-36 % of the Chinese ones (a transformer's eyes: 36 % and 43 %); chance is 7 %. Where all words are known it is 51 % and
-41 %. But the eyes that see only colours reach 37 % and 36 %, and 67 % and 45 %; nearly all intervals overlap, here and
-for the categories. So there is no sign that CLIP has learnt more from 1,496 pictures than their colours, and by the
-categories' names none finds more than one answer for all. OpenAI's CLIP saw 400 million pictures.
+36 % of the Chinese ones (transformer: 36 % and 43 %); chance is 7 %. Where all words are known it is 51 % and 41 %. But
+the histogram reaches 37 % and 36 %, and 67 % and 45 %; nearly all intervals overlap, here and for the categories. So
+there is no evidence that CLIP has learnt more from 1,496 pictures than their colours, and by the names of the
+categories none is better than one answer for all. OpenAI's CLIP was trained on 400 million pictures.
 
 The rows go to results/emoji_clip.csv, the plot beside it.
 """
@@ -47,8 +47,9 @@ from minidiffusion.clip.retrieve import class_embeddings, linear_probe, nearest_
 from minidiffusion.clip.tokenizer import Tokenizer
 from minidiffusion.data.emoji import CATEGORIES, Emoji, emoji
 from minidiffusion.evaluation.metrics import wilson_interval
-from minidiffusion.training.loop import run_with_progress, train
-from minidiffusion.training.recipes import TASKS, CLIPTraining
+from minidiffusion.training.clip import CLIPTask, CLIPTraining
+from minidiffusion.training.loop import train
+from minidiffusion.training.progress import run_with_progress
 from minidiffusion.viz.base import BLUE, GREEN, ORANGE
 
 EYES = {"ResNet": BLUE, "transformer": GREEN, "colour histogram": ORANGE}
@@ -62,9 +63,9 @@ TRAINING = CLIPTraining(
 
 
 class ColourHistogram(nn.Module):
-    r"""Eyes that see how much of each colour there is, and not where: 4 x 4 x 4 bins, and a perceptron.
+    r"""A picture encoder without shapes: a perceptron on the colour histogram of 4 x 4 x 4 bins.
 
-    It reads the square roots of the shares, since most pictures are mostly white.
+    Its input are the square roots of the shares, since most pictures are mostly white.
     """
 
     def __init__(self, width: int, bins: int = 4):
@@ -84,30 +85,29 @@ class ColourHistogram(nn.Module):
 
 
 def trained(eyes: str, seed: int, data: Emoji) -> tuple[CLIP, Tokenizer, float]:
-    r"""And the seconds that it took."""
+    r"""CLIP, its tokenizer, and the seconds of the training."""
     training = replace(TRAINING, recipe=replace(TRAINING.recipe, seed=seed))
     with tempfile.TemporaryDirectory() as folder:
-        task = TASKS[CLIPTraining](training, data, Path(folder))
+        task = CLIPTask(training, data, Path(folder))
         width = training.model.embed_dim
+        model: Any = task.model  # whose picture encoder may be any network
         if eyes == "transformer":
             other = replace(task.config, vision_layers=4, vision_heads=4, vision_width=width)
-            task.model.vision_model, task.model.visual_projection = (
-                VisionEncoder(other),
-                nn.Linear(width, width, bias=False),
-            )
+            model.vision_model = VisionEncoder(other)
+            model.visual_projection = nn.Linear(width, width, bias=False)
         elif eyes == "colour histogram":
-            task.model.vision_model = ColourHistogram(width)
+            model.vision_model = ColourHistogram(width)
         start = time.perf_counter()
         run_with_progress(train(task, training.recipe, folder), training.recipe.steps, eyes)
-        task.model.load_state_dict(load_file(Path(folder, "clip.safetensors")))  # the averaged weights
-        return task.model.eval(), task.tokenizer, time.perf_counter() - start
+        model.load_state_dict(load_file(Path(folder, "clip.safetensors")))  # the averaged weights
+        return model.eval(), task.tokenizer, time.perf_counter() - start
 
 
-# ------------------------------------------------------------------------------------------------- what is asked
+# ------------------------------------------------------------------------------------------------- the measurements
 
 
 def ranks(similarity: Float[Tensor, "n n"]) -> Int[Tensor, " n"]:
-    r"""At which place, 1 to n, each row finds its own column; a tie counts against, as in `retrieve.recall`."""
+    r"""The rank, 1 to n, of each row's own column; a tie counts against it, as in `retrieve.recall`."""
     return (similarity >= similarity.diagonal()[:, None]).sum(dim=1)
 
 
@@ -138,7 +138,7 @@ def retrieval(clip: CLIP, tokenizer: Tokenizer, data: Emoji, held_out: Emoji, ca
 
 @torch.inference_mode()
 def categories(clip: CLIP, tokenizer: Tokenizer, data: Emoji, held_out: Emoji, case: Case) -> Iterator[Row]:
-    r"""The share of held-out pictures whose category is found, in three ways."""
+    r"""The share of held-out pictures whose category is right, by three methods."""
     known, asked = (clip.encode_image(some.pictures(torch.arange(len(some)))) for some in (data, held_out))
     labels, answers = data.labels[:, 0], held_out.labels[:, 0]
     classes = class_embeddings(clip, tokenizer, CATEGORIES, ("{}", "{} emoji", "an emoji that shows {}"))
@@ -170,11 +170,10 @@ def plot(rows: list[Row], path: Path) -> None:
 
 
 def plot_recall(ax: Axes, rows: list[Row]) -> None:
-    r"""One curve a kind of eyes and direction; the mean of the seeds, and the interval of the first."""
+    r"""One curve an encoder and direction; the mean of the seeds, and the interval of the first."""
     kinds = [(eyes, asked) for eyes in EYES for asked in ("text", "picture")]
-    for (eyes, asked), shift in zip(
-        kinds, (0.88, 0.93, 0.97, 1.03, 1.07, 1.12), strict=True
-    ):  # so that no interval hides another
+    shifts = (0.88, 0.93, 0.97, 1.03, 1.07, 1.12)  # so that no interval hides another
+    for (eyes, asked), shift in zip(kinds, shifts, strict=True):
         some = [row for row in rows if row.case["eyes"] == eyes and row.case["asked"] == asked]
         values = [[row for row in some if row.metric == f"R@{k}"] for k in KS]
         x, means = [k * shift for k in KS], [sum(row.value for row in seeds) / len(seeds) for seeds in values]

@@ -21,11 +21,10 @@ import torch
 from torch import Tensor
 
 from benchmarks.harness import RESULTS, Row, write_csv
-from minidiffusion.data.toy import two_hills
+from minidiffusion.data.toy import two_gaussians
 from minidiffusion.evaluation.evaluate import prompt_accuracy
 from minidiffusion.evaluation.exam_prompts import draw_prompts, exam_rng
 from minidiffusion.evaluation.judge import load_judge, read_attributes
-from minidiffusion.evaluation.metrics import wilson_interval
 from minidiffusion.mcmc import diagnostics
 from minidiffusion.mcmc.hamiltonian import hmc
 from minidiffusion.mcmc.langevin import mala
@@ -37,7 +36,7 @@ from minidiffusion.pipelines.text_to_image import TextToImage
 
 # ------------------------------------------------------------------------------------------------- speed
 
-TARGETS = {"two hills, 2-D": (two_hills(), 2), "Gaussian, 100-D, correlation 0.5": (correlated(100, 0.5), 100)}
+TARGETS = {"two hills, 2-D": (two_gaussians(), 2), "Gaussian, 100-D, correlation 0.5": (correlated(100, 0.5), 100)}
 SETTINGS = {  # step, and leapfrog steps
     ("hmc", 2): (0.15, 10),
     ("hmc", 100): (0.25, 10),
@@ -183,9 +182,8 @@ def pictures(prompts: int, grids: int = 4) -> Iterator[Row]:
         shares = prompt_accuracy(exam, torch.cat(attributes))["seen"]
         for what in ("subject", "colour", "place", "every single", "all at once"):
             share = shares[what]
-            low, high = wilson_interval(share.right, share.n)
             case = {"part": "pictures", "way": way, "seconds": f"{seconds:.1f}"}
-            yield Row("mcmc", case, f"{what} right", share.right / share.n, "share", low, high)
+            yield Row("mcmc", case, f"{what} right", share.right / share.n, "share", *share.interval)
 
 
 def main() -> None:

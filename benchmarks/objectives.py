@@ -3,9 +3,9 @@ r"""Which schedule, which prediction, which weighting? The U-Net of the picture 
     python benchmarks/objectives.py                    # all choices; about an hour on one core
     python benchmarks/objectives.py --only flow        # those whose name contains "flow"
 
-Everything but the choice is equal: network, optimiser, seed, pictures, steps, sampler. The losses of different choices
-are in different units and cannot be compared, so the shipped judge reads what the networks draw, as in `minidiffusion
-evaluate`. After so few steps no network is good; what is compared is how fast it learns. The rows go to
+Everything but the choice is equal: network, optimizer, seed, pictures, steps, sampler. The losses of different choices
+are in different units and cannot be compared, so the shipped judge classifies what the networks draw, as in
+`minidiffusion evaluate`. After so few steps no network is good; what is compared is how fast it learns. The rows go to
 results/objectives.csv.
 """
 
@@ -15,20 +15,20 @@ import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from benchmarks.harness import RESULTS, Row, write_csv
-from minidiffusion.checkpoint import load_model
-from minidiffusion.evaluation.evaluate import obedience, read
-from minidiffusion.evaluation.metrics import wilson_interval
-from minidiffusion.pipelines.text_to_image import TextToImage
-from minidiffusion.evaluation.questions import draw_prompts, exam_rng
-from minidiffusion.pretrained.weights import find_weights
-from minidiffusion.evaluation.judge import Judge, JudgeConfig
+from minidiffusion.evaluation.evaluate import prompt_accuracy
+from minidiffusion.evaluation.exam_prompts import draw_prompts, exam_rng
+from minidiffusion.evaluation.judge import Judge, load_judge, read_attributes
 from minidiffusion.picturebook.dataset import PictureBook
+from minidiffusion.pipelines.settings import SamplingSettings
+from minidiffusion.pipelines.text_to_image import TextToImage
+from minidiffusion.pretrained.weights import find_weights
 from minidiffusion.training.loop import train
-from minidiffusion.training.recipes import TASKS, UNetTraining
+from minidiffusion.training.unet import UNetTask, UNetTraining
 
 CHOICES = {  # schedule, prediction, weighting
     "cosine, v, simple": "shipped",
@@ -43,29 +43,29 @@ CHOICES = {  # schedule, prediction, weighting
 }
 
 
+def fields(choice: str) -> dict[str, Any]:
+    return dict(zip(("schedule", "prediction", "weighting"), choice.split(", "), strict=True))
+
+
 def trained(choice: str, steps: int, pages: PictureBook, folder: Path) -> float:
     r"""Trains the U-Net in a folder that holds the shipped VAE, CLIP and tokenizer; the seconds that it took."""
-    schedule, prediction, weighting = choice.split(", ")
-    training = replace(UNetTraining(), schedule=schedule, prediction=prediction, weighting=weighting)
-    training = replace(
-        training, recipe=replace(training.recipe, steps=steps, warmup=min(50, steps), ema=0.99, sheet_every=0)
-    )
-    task = TASKS[UNetTraining](training, pages, folder)
+    recipe = replace(UNetTraining().recipe, steps=steps, warmup=min(50, steps), ema=0.99, sheet_every=0)
+    task = UNetTask(UNetTraining(recipe, **fields(choice)), pages, folder)
     start = time.perf_counter()
-    for _ in train(task, training.recipe, folder / "training"):
+    for _ in train(task, recipe, folder / "training"):
         pass
     return time.perf_counter() - start
 
 
 @torch.no_grad()
-def asked(folder: Path, judge: Judge, n: int) -> dict:
-    r"""n prompts about combinations seen in training: attribute -> Share of those that the judge found."""
+def accuracy(folder: Path, judge: Judge, n: int) -> dict:
+    r"""n prompts with combinations seen in training: attribute -> Share that is drawn as the prompt says."""
     model, prompts = TextToImage.load(folder), draw_prompts(n, exam_rng(1), "seen")
-    answers = []
+    settings, found = SamplingSettings(steps=25, guidance=2.5, sampler="dpm++"), []
     for i in range(0, n, 16):
         some = [prompt.text for prompt in prompts[i : i + 16]]
-        answers.append(read(judge, model.generate(some, [*range(i, i + len(some))], 25, 2.5, sampler="dpm++")))
-    return obedience(prompts, torch.cat(answers))["seen"]
+        found.append(read_attributes(judge, model.generate(some, range(i, i + len(some)), settings)))
+    return prompt_accuracy(prompts, torch.cat(found))["seen"]
 
 
 def main() -> None:
@@ -78,21 +78,19 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     shipped, pages, rows = find_weights("picturebook"), PictureBook(options.pages), []
-    judge = load_model(shipped, "judge", JudgeConfig, Judge)
+    judge = load_judge()
     for choice in [name for name in CHOICES if options.only in name]:
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
             for name in ("vae.json", "vae.safetensors", "clip.json", "clip.safetensors", "tokenizer.json"):
                 shutil.copy(shipped / name, folder)
             seconds = trained(choice, options.steps, pages, folder)
-            found = asked(folder, judge, options.prompts)
-        case = dict(zip(("schedule", "prediction", "weighting"), choice.split(", "), strict=True))
-        case |= {"sampler": "dpm++", "calls": 25}
+            found = accuracy(folder, judge, options.prompts)
+        case = fields(choice) | {"sampler": "dpm++", "calls": 25}
         rows.append(Row("objectives", case, "training", seconds, "s"))
         for what in ("subject", "colour", "place", "all at once"):
             share = found[what]
-            low, high = wilson_interval(share.right, share.n)
-            rows.append(Row("objectives", case, f"{what} right", share.right / share.n, "share", low, high))
+            rows.append(Row("objectives", case, f"{what} right", share.right / share.n, "share", *share.interval))
         figures = "  ".join(f"{row.metric} {row.value:.1%}" for row in rows[-4:])
         print(f"{choice:28} {seconds:5.0f} s  {figures}", flush=True)
         write_csv(RESULTS / "objectives.csv", rows)

@@ -1,10 +1,10 @@
-r"""How long does somebody at the page wait? From Enter to the first preview, and to the finished grid, in Chromium.
+r"""How long does a user of the studio wait? From Enter to the first preview, and to the finished grid, in Chromium.
 
     python benchmarks/page.py                                 # a minute; writes results/page.csv
     python benchmarks/page.py --screenshot docs/studio.png    # and a picture of the page for the README
 
 It needs the extras app and dev, and Chromium. The studio is a process of its own, with the shipped weights and an empty
-folder; it is warm, because the first prompt is not timed.
+folder. The first prompt, a warm-up, is not timed.
 """
 
 import argparse
@@ -35,7 +35,7 @@ PROMPTS = (
 
 @contextmanager
 def studio(folder: Path, threads: int) -> Iterator[str]:
-    r"""The address of a studio that runs."""
+    r"""Starts a studio and yields its address."""
     command = [sys.executable, "-m", "minidiffusion.cli", "app", "--port", "0", "--folder", str(folder)]
     process = subprocess.Popen([*command, "--threads", str(threads)], stdout=subprocess.PIPE, text=True)
     try:
@@ -55,9 +55,9 @@ def waits(page: Page, prompt: str) -> tuple[float, float]:
     box.fill(prompt)
     start = time.perf_counter()
     box.press("Enter")
-    page.wait_for_selector("#stage span.picture")
+    page.wait_for_selector("#gallery span.picture")
     preview = time.perf_counter() - start
-    page.wait_for_selector("#stage button.picture")
+    page.wait_for_selector("#gallery button.picture")
     return preview, time.perf_counter() - start
 
 
@@ -76,17 +76,16 @@ def main() -> None:
         page = browser.new_page(viewport={"width": 1240, "height": 1010})
         page.set_default_timeout(600_000)
         page.goto(address)
-        page.wait_for_selector("#stage .stage")
+        page.wait_for_selector("#gallery .gallery")
         _, *timed = [waits(page, prompt) for prompt in PROMPTS]
         if options.screenshot:
-            page.wait_for_selector("#past button >> nth=5")
+            page.wait_for_selector("#history button >> nth=5")
             page.mouse.move(0, 0)
             page.wait_for_timeout(1000)
             page.screenshot(path=options.screenshot, timeout=120_000)
     rows = []
-    for metric, seconds in zip(
-        ("Enter to the first preview", "Enter to the grid"), zip(*timed, strict=True), strict=True
-    ):
+    metrics = ("Enter to the first preview", "Enter to the grid")
+    for metric, seconds in zip(metrics, zip(*timed, strict=True), strict=True):
         median = statistics.median(seconds)
         case = {"threads": options.threads, "pictures": 4}
         rows.append(Row("page", case, metric, median, "s", min(seconds), max(seconds)))

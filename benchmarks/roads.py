@@ -1,13 +1,13 @@
-r"""Diffusion or tokens: which road draws what it is told, how like the real pages, how varied, and how fast?
+r"""Diffusion or tokens: accuracy, Fréchet distance, diversity and speed of both pipelines.
 
     python benchmarks/roads.py                                       # with the shipped weights
     python benchmarks/roads.py --diffusion FOLDER --tokens FOLDER    # with others
-    python benchmarks/roads.py --prompts 64 --real 256               # sooner, and less sure
+    python benchmarks/roads.py --prompts 64 --real 256               # faster, with wider intervals
 
-Both roads have learnt from the same pages and captions; here they are asked the same prompts with the same seeds, and
-the judge that lies beside the diffusion weights looks at the pictures. Diffusion can take more steps, tokens more
-drafts. Beside them stand real pages of which the prompts are true, as they are and through the autoencoder of each
-road, which is as good as a model can be that ends in this decoder.
+Both models were trained on the same pages and captions; here they draw the same prompts with the same seeds, and the
+judge beside the diffusion weights classifies the pictures. Diffusion can take more steps, the token pipeline more
+drafts. For reference there are real pages that the prompts describe, as they are and reconstructed by the autoencoder
+of each pipeline: no model that ends in this decoder can be better.
 
 A call of the U-Net and a call of the transformer, which reads one token, are not the same work; hence the seconds. The
 rows go to results/roads.csv, the plot beside it.
@@ -28,15 +28,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from benchmarks.harness import RESULTS, Row, write_csv
-from minidiffusion.checkpoint import load_model
-from minidiffusion.pipelines.text_to_image import TextToImage
-from minidiffusion.evaluation.evaluate import VARIATIONS, obedience, read
-from minidiffusion.evaluation.metrics import frechet_distance, spread, wilson_interval
-from minidiffusion.evaluation.questions import Prompt, companion, draw_prompts, exam_rng, renders
-from minidiffusion.pretrained.weights import find_weights
-from minidiffusion.pipelines.token_to_image import TokenPipeline, TokenSamplingSettings
-from minidiffusion.evaluation.judge import Judge, JudgeConfig
+from minidiffusion.evaluation.evaluate import VARIATIONS, prompt_accuracy
+from minidiffusion.evaluation.exam_prompts import ExamPrompt, companion, draw_prompts, exam_rng, renders
+from minidiffusion.evaluation.judge import Judge, load_judge, read_attributes
+from minidiffusion.evaluation.metrics import diversity, frechet_distance
 from minidiffusion.picturebook.scene import random_scene
+from minidiffusion.pipelines.text_to_image import TextToImage
+from minidiffusion.pipelines.token_to_image import TokenPipeline, TokenSamplingSettings
 from minidiffusion.viz.base import BLUE, VERMILION
 
 Pictures = Float[Tensor, "b 3 64 64"]
@@ -44,51 +42,51 @@ STEPS = (4, 8, 15, 25)
 DRAFTS = (1, 2, 4, 8)
 BATCH = 16
 STYLES = {"diffusion": (BLUE, "o"), "tokens": (VERMILION, "s")}
-YARDSTICKS = {
+REFERENCES = {
     "real": ("#444444", "--"),
     "real, through the VAE": (BLUE, ":"),
     "real, through the codebook": (VERMILION, ":"),
 }
-ALL, FRECHET, SPREAD, SECONDS = "all right", "Fréchet distance", "distance in a grid", "seconds a grid"
+ALL, FRECHET, DIVERSITY, SECONDS = "all right", "Fréchet distance", "distance in a grid", "seconds a grid"
 
 
 @dataclass(frozen=True)
 class Contender:
-    r"""draw: prompts and a seed for each -> pictures. calls: how often its network is asked for one of them.
+    r"""draw: prompts and a seed for each -> pictures. calls: of its network, for one picture.
 
-    Guidance, which asks twice each time, is not counted: it is the same on both roads.
+    Guidance, which doubles the calls of both, is not counted.
     """
 
     road: str
     setting: str
     calls: int
-    draw: Callable[[Sequence[Prompt], Sequence[int]], Pictures]
+    draw: Callable[[Sequence[ExamPrompt], Sequence[int]], Pictures]
 
 
-def contenders(diffusion: TextToImage, writer: TokenPipeline) -> Iterator[Contender]:
+def contenders(diffusion: TextToImage, tokens: TokenPipeline) -> Iterator[Contender]:
     for steps in STEPS:
 
-        def draw(prompts: Sequence[Prompt], seeds: Sequence[int], steps: int = steps) -> Pictures:
-            return diffusion.generate([prompt.text for prompt in prompts], seeds, steps)
+        def draw(prompts: Sequence[ExamPrompt], seeds: Sequence[int], steps: int = steps) -> Pictures:
+            return diffusion.generate([prompt.text for prompt in prompts], seeds, steps=steps)
 
         yield Contender("diffusion", f"steps {steps}", steps, draw)
 
     for drafts in DRAFTS:
 
-        def write(prompts: Sequence[Prompt], seeds: Sequence[int], drafts: int = drafts) -> Pictures:
-            return writer.generate([prompt.text for prompt in prompts], seeds, TokenSamplingSettings(drafts=drafts))
+        def write(prompts: Sequence[ExamPrompt], seeds: Sequence[int], drafts: int = drafts) -> Pictures:
+            return tokens.generate([prompt.text for prompt in prompts], seeds, TokenSamplingSettings(drafts=drafts))
 
-        yield Contender("tokens", f"drafts {drafts}", drafts * writer.transformer.config.places, write)
+        yield Contender("tokens", f"drafts {drafts}", drafts * tokens.transformer.config.places, write)
 
-    def real(prompts: Sequence[Prompt], seeds: Sequence[int]) -> Pictures:
-        rngs = [exam_rng(1000 + seed) for seed in seeds]  # others than the exam's own
+    def real(prompts: Sequence[ExamPrompt], seeds: Sequence[int]) -> Pictures:
+        rngs = [exam_rng(1000 + seed) for seed in seeds]  # other scenes than the exam's own
         return renders([companion(prompt, rng) for prompt, rng in zip(prompts, rngs, strict=True)])
 
-    def through_vae(prompts: Sequence[Prompt], seeds: Sequence[int]) -> Pictures:
+    def through_vae(prompts: Sequence[ExamPrompt], seeds: Sequence[int]) -> Pictures:
         return diffusion.decode(diffusion.encode(real(prompts, seeds)))
 
-    def through_codebook(prompts: Sequence[Prompt], seeds: Sequence[int]) -> Pictures:
-        return writer.decode(writer.codebook.encode(real(prompts, seeds)).flatten(1))
+    def through_codebook(prompts: Sequence[ExamPrompt], seeds: Sequence[int]) -> Pictures:
+        return tokens.decode(tokens.codebook.encode(real(prompts, seeds)).flatten(1))
 
     yield Contender("real", "pages", 0, real)
     yield Contender("real, through the VAE", "pages", 0, through_vae)
@@ -96,7 +94,7 @@ def contenders(diffusion: TextToImage, writer: TokenPipeline) -> Iterator[Conten
 
 
 class Exam:
-    r"""The same questions for everybody, and the judge who looks at the answers."""
+    r"""The prompts, the same for all contenders, and the judge that classifies their pictures."""
 
     def __init__(self, judge: Judge, prompts: int, real: int):
         rng, self.judge = exam_rng(2), judge
@@ -110,7 +108,7 @@ class Exam:
         return torch.cat([self.judge.features(part) for part in pictures.split(BATCH)])
 
     @torch.no_grad()
-    def drawn(self, contender: Contender, prompts: list[Prompt]) -> Pictures:
+    def drawn(self, contender: Contender, prompts: list[ExamPrompt]) -> Pictures:
         starts = tqdm(range(0, len(prompts), BATCH), f"{contender.road} {contender.setting}", leave=False)
         seeds = [*range(len(prompts))]
         return torch.cat([contender.draw(prompts[i : i + BATCH], seeds[i : i + BATCH]) for i in starts])
@@ -119,16 +117,15 @@ class Exam:
         case = {"road": contender.road, "setting": contender.setting, "calls": contender.calls}
         seen, held_out = self.drawn(contender, self.seen), self.drawn(contender, self.held_out)
         with torch.no_grad():
-            answers = torch.cat([read(self.judge, part) for part in torch.cat([seen, held_out]).split(BATCH)])
-        shares = obedience(self.seen + self.held_out, answers)
+            found = torch.cat([read_attributes(self.judge, part) for part in torch.cat([seen, held_out]).split(BATCH)])
+        shares = prompt_accuracy(self.seen + self.held_out, found)
         for split in ("seen", "held out"):
             for name, metric in (("all at once", ALL), ("every single", "attributes right")):
                 share = shares[split][name]
-                low, high = wilson_interval(share.right, share.n)
-                yield Row("roads", case, f"{metric}, {split}", share.right / share.n, "share", low, high)
+                yield Row("roads", case, f"{metric}, {split}", share.right / share.n, "share", *share.interval)
         yield Row("roads", case, FRECHET, frechet_distance(self.features(seen), self.reference), "features^2")
         varied = self.features(self.drawn(contender, self.repeated))
-        yield Row("roads", case, SPREAD, spread(varied, VARIATIONS), "features")
+        yield Row("roads", case, DIVERSITY, diversity(varied, VARIATIONS), "features")
         if contender.calls:
             yield self.timed(contender, case)
 
@@ -150,12 +147,10 @@ def plot(rows: list[Row], path: Path) -> None:
     panel(axes[0, 0], rows, [f"{ALL}, seen", f"{ALL}, held out"], "share of prompts, with 95 % intervals")
     axes[0, 0].set_title("all that the prompt says (open: never seen)", fontsize=10)
     panel(axes[0, 1], rows, [FRECHET], "Fréchet distance to real pages, in judge features")
-    panel(axes[1, 0], rows, [SPREAD], "distance of two pictures of one prompt, in judge features")
+    panel(axes[1, 0], rows, [DIVERSITY], "distance of two pictures of one prompt, in judge features")
     for road, (color, marker) in STYLES.items():
-        points = of(rows, road, SECONDS)
-        axes[1, 1].plot(
-            [r.case["calls"] for r in points], [r.value for r in points], color=color, marker=marker, label=road
-        )
+        calls, seconds = zip(*((row.case["calls"], row.value) for row in of(rows, road, SECONDS)), strict=True)
+        axes[1, 1].plot(calls, seconds, color=color, marker=marker, label=road)
     axes[1, 1].set(xscale="log", yscale="log", xlabel="calls of the network for a picture", ylabel=SECONDS)
     for ax in axes.flat:
         ax.grid(alpha=0.3)
@@ -165,7 +160,7 @@ def plot(rows: list[Row], path: Path) -> None:
 
 
 def panel(ax: Axes, rows: list[Row], metrics: list[str], label: str) -> None:
-    r"""A figure against the seconds that it costs; of two metrics, the second is drawn open, and has no yardsticks."""
+    r"""A metric against the seconds; of two metrics, the second is drawn open, and has no references."""
     for road, (color, marker) in STYLES.items():
         seconds = [row.value for row in of(rows, road, SECONDS)]
         for metric, fill in zip(metrics, ("full", "none"), strict=False):
@@ -176,7 +171,7 @@ def panel(ax: Axes, rows: list[Row], metrics: list[str], label: str) -> None:
             for x, row in zip(seconds, points, strict=True):
                 if fill == "full":
                     ax.annotate(row.case["setting"], (x, row.value), (4, 4), textcoords="offset points", fontsize=7)
-    for road, (color, dashes) in YARDSTICKS.items():
+    for road, (color, dashes) in REFERENCES.items():
         ax.axhline(of(rows, road, metrics[0])[0].value, color=color, linestyle=dashes, linewidth=1, label=road)
     ax.set(xscale="log", xlabel=SECONDS, ylabel=label)
 
@@ -193,8 +188,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--real", type=int, default=2048, help="pages to measure the Fréchet distance to")
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args(arguments)
-    judge = load_model(find_weights(options.diffusion), "judge", JudgeConfig, Judge)
-    exam, rows = Exam(judge, options.prompts, options.real), []
+    exam, rows = Exam(load_judge(options.diffusion), options.prompts, options.real), []
     for contender in contenders(TextToImage.load(options.diffusion), TokenPipeline.load(options.tokens)):
         for row in exam.examine(contender):
             print(*row.case.values(), f"calls: {row.metric} {row.value:.4g}", flush=True)

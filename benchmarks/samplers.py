@@ -4,10 +4,10 @@ r"""Which sampler, and how many calls of the network?
     python benchmarks/samplers.py --only toy                   # about a minute
     python benchmarks/samplers.py --only pictures --prompts 96
 
-On toy data the best denoiser is known, so that all error is the sampler's. "order" follows the probability-flow ODE
-over its smooth part: the slope of the error over the calls is the order of the method. "law" goes the whole way, as for
-pictures, and compares 10,000 samples with 10,000 exact ones, which can be asked of samplers that draw noise as well.
-With pictures, the shipped model is asked prompts and the shipped judge reads the attributes back, as in `evaluate`.
+On toy data the ideal denoiser is known, so that all error is the sampler's. "order" follows the probability-flow ODE
+over its smooth part: the slope of the error over the calls is the order of the method. "law" samples from T to 0, as
+for pictures, and compares 10,000 samples with 10,000 exact ones; this works for samplers that draw noise as well. With
+pictures, the shipped model draws prompts and the shipped judge classifies the pictures, as in `evaluate`.
 
 Calls are counted, not steps: Heun's method makes two a step. The rows go to results/samplers.csv, the plot beside it.
 """
@@ -26,25 +26,25 @@ from matplotlib.axes import Axes
 from torch import Tensor
 
 from benchmarks.harness import RESULTS, Row, write_csv
-from minidiffusion.data.toy import two_hills
+from minidiffusion.data.toy import two_gaussians
 from minidiffusion.diffusion import ideal
 from minidiffusion.diffusion.prediction import Prediction
-from minidiffusion.diffusion.sampler import SAMPLERS
+from minidiffusion.diffusion.sampler import SAMPLERS, SamplerName
 from minidiffusion.diffusion.schedule import Times, make_schedule
-from minidiffusion.evaluation.evaluate import EvaluateConfig, Examinee, obedience, read
-from minidiffusion.evaluation.metrics import wilson_interval
+from minidiffusion.evaluation.evaluate import prompt_accuracy
+from minidiffusion.evaluation.exam_prompts import draw_prompts, exam_rng
+from minidiffusion.evaluation.judge import load_judge, read_attributes
 from minidiffusion.pipelines.text_to_image import TextToImage
-from minidiffusion.evaluation.questions import draw_prompts, exam_rng
 from minidiffusion.viz.samplers import STYLES, against_calls
 
 TOY_CALLS = (8, 16, 32, 64, 128, 256, 512)
 PICTURE_CALLS = (4, 6, 8, 10, 15, 25, 50)
 STOCHASTIC = ("ddpm", "euler-maruyama", "predictor-corrector")
-DETERMINISTIC = tuple(name for name in SAMPLERS if name not in STOCHASTIC)
-DIFFERENT = tuple(name for name in SAMPLERS if name != "euler")  # which is ddim
+DETERMINISTIC: tuple[SamplerName, ...] = tuple(name for name in SAMPLERS if name not in STOCHASTIC)
+DIFFERENT: tuple[SamplerName, ...] = tuple(name for name in SAMPLERS if name != "euler")  # which is ddim
 
 
-def steps_for(sampler: str, calls: int, times: Callable[[int], Times]) -> tuple[int, int]:
+def steps_for(sampler: SamplerName, calls: int, times: Callable[[int], Times]) -> tuple[int, int]:
     r"""The most steps that make at most so many calls, and the calls that they make. Found by counting."""
 
     def count(steps: int) -> int:
@@ -69,7 +69,7 @@ def order(calls: tuple[int, ...] = TOY_CALLS, draws: int = 256, reference_steps:
     From t = 0.99 T, since at T there is no signal and the first step has no order, to 0.03 T, since below it sigma of
     the cosine schedule rises like a root, and methods of order 2 lose their order. The reference is Heun's method.
     """
-    hills, schedule = two_hills(), make_schedule("cosine", 100_000)  # so fine that steps of any length are even
+    hills, schedule = two_gaussians(), make_schedule("cosine", 100_000)  # so fine that steps of any length are even
     denoise = ideal.mixture(*hills, schedule)
     x_T = torch.randn(draws, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
@@ -77,7 +77,7 @@ def order(calls: tuple[int, ...] = TOY_CALLS, draws: int = 256, reference_steps:
         t = torch.linspace(0.99 * schedule.T, 0.03 * schedule.T, n + 1).round().long()
         return Times(t, schedule.alpha[t], schedule.sigma[t])
 
-    def end(sampler: str, n: int) -> Float[Tensor, "n 2"]:
+    def end(sampler: SamplerName, n: int) -> Float[Tensor, "n 2"]:
         *_, last = SAMPLERS[sampler](denoise, x_T, times(n))
         return last.x
 
@@ -103,13 +103,13 @@ def slopes(rows: list[Row], settled: int = 63) -> dict[str, float]:
 
 def law(calls: tuple[int, ...] = (4, *TOY_CALLS), draws: int = 10_000, repeats: int = 3) -> Iterator[Row]:
     r"""How far the samples' distribution is from the true one, and how far exact samples are: the floor."""
-    hills, schedule, metric = two_hills(), make_schedule("cosine"), "sliced Wasserstein distance"
+    hills, schedule, metric = two_gaussians(), make_schedule("cosine"), "sliced Wasserstein distance"
     denoise = ideal.mixture(*hills, schedule)
 
     def times(n: int) -> Times:
         return schedule.times(n, dtype=torch.float64)
 
-    def distance(sampler: str, n: int, seed: int) -> float:
+    def distance(sampler: SamplerName, n: int, seed: int) -> float:
         generator = torch.Generator().manual_seed(seed)
 
         def noise(x: Tensor) -> Tensor:
@@ -147,27 +147,26 @@ def sliced_distance(x: Float[Tensor, "n 2"], y: Float[Tensor, "n 2"], directions
 
 @torch.inference_mode()
 def pictures(prompts: int, calls: tuple[int, ...] = PICTURE_CALLS, batch: int = 16, many: int = 150) -> Iterator[Row]:
-    r"""The share of prompts whose every attribute the judge finds in the picture.
+    r"""The share of prompts all of whose attributes the judge finds in the picture.
 
-    For samplers that follow the ODE also how far the picture is from the one that `many` calls draw.
+    For samplers that follow the ODE also the distance of the picture from that of `many` calls.
     """
-    model, judge = TextToImage.load("picturebook"), Examinee.load(EvaluateConfig()).judge
-    asked = draw_prompts(prompts, exam_rng(0), "seen")
+    model, judge = TextToImage.load("picturebook"), load_judge("picturebook")
+    exam = draw_prompts(prompts, exam_rng(0), "seen")
 
-    def draw(sampler: str, n: int) -> Float[Tensor, "n 3 64 64"]:
-        texts = [prompt.text for prompt in asked]
+    def draw(sampler: SamplerName, n: int) -> Float[Tensor, "n 3 64 64"]:
+        texts = [prompt.text for prompt in exam]
         parts = (range(i, min(i + batch, prompts)) for i in range(0, prompts, batch))
-        return torch.cat([model.generate(texts[p.start : p.stop], p, n, sampler=sampler) for p in parts])
+        return torch.cat([model.generate(texts[p.start : p.stop], p, steps=n, sampler=sampler) for p in parts])
 
     solution = draw("dpm++", many)
     for sampler in DIFFERENT:
         for n, made in (steps_for(sampler, c, model.schedule.times) for c in calls):
             drawn = draw(sampler, n)
-            answers = torch.cat([read(judge, x) for x in drawn.split(batch)])
+            found = torch.cat([read_attributes(judge, x) for x in drawn.split(batch)])
             case = {"part": "pictures", "sampler": sampler, "calls": made}
-            share = obedience(asked, answers)["seen"]["all at once"]
-            interval = wilson_interval(share.right, share.n)
-            yield Row("samplers", case, "all attributes right", share.right / share.n, "share", *interval)
+            share = prompt_accuracy(exam, found)["seen"]["all at once"]
+            yield Row("samplers", case, "all attributes right", share.right / share.n, "share", *share.interval)
             if sampler in DETERMINISTIC:
                 difference = (drawn - solution).square().flatten(1).mean(1).sqrt().mean().item()
                 yield Row("samplers", case, "RMS difference from many calls", difference, "1 (pixels are -1 to 1)")
@@ -178,7 +177,7 @@ def pictures(prompts: int, calls: tuple[int, ...] = PICTURE_CALLS, batch: int = 
 
 def plot(rows: list[Row], path: Path) -> None:
     r"""Toy data left, pictures right; a part that was not measured has no column."""
-    columns = (("toy, order", plot_order), ("toy, law", plot_law)), (("RMS", plot_difference), ("all", plot_obedience))
+    columns = (("toy, order", plot_order), ("toy, law", plot_law)), (("RMS", plot_difference), ("all", plot_accuracy))
 
     def of(key: str) -> list[Row]:
         return [row for row in rows if row.case["part"] == key or row.metric.startswith(key)]
@@ -212,7 +211,7 @@ def plot_difference(ax: Axes, rows: list[Row]) -> None:
     ax.set_title("pictures: following the ODE", fontsize=10)
 
 
-def plot_obedience(ax: Axes, rows: list[Row]) -> None:
+def plot_accuracy(ax: Axes, rows: list[Row]) -> None:
     against_calls(ax, {name: curve(rows, name) for name in DIFFERENT}, "share of prompts, with 95 % intervals", {})
     for row in rows:
         color, _ = STYLES[row.case["sampler"]]
@@ -229,7 +228,7 @@ def curve(rows: list[Row], sampler: str) -> tuple[list[int], list[float]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", choices=("toy", "pictures"), help="one of the two parts; by default both")
-    parser.add_argument("--prompts", type=int, default=128, help="prompts to ask, for each point of the curves")
+    parser.add_argument("--prompts", type=int, default=128, help="prompts for each point of the curves")
     settings = parser.parse_args()
     rows: list[Row] = []
     for part, measured in (("toy", order()), ("toy", law()), ("pictures", pictures(settings.prompts))):

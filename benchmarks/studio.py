@@ -1,17 +1,17 @@
-r"""Do the studio's flags and actions do what they say? Each is asked on hundreds of pictures, and the judge answers.
+r"""Do the flags of the prompt and the actions work? Each on hundreds of pictures, classified by the judge.
 
     python benchmarks/studio.py            # all of them: the better part of an hour
-    python benchmarks/studio.py no chaos   # some of the questions
+    python benchmarks/studio.py no chaos   # some of them
 
     no         a prompt without a colour: how often is the subject red, without and with "--no red"?
     chaos      how different are the four pictures of a grid?
-    vary       how many attributes of the picture are still there, when its prompt is forgotten?
+    vary       how many attributes of the picture are kept, when the prompt is empty?
     stylize    a prompt without a style: how often is it drawn in the house style?
-    weird      how many of the attributes that the prompt states are drawn?
-    tile       how steep is the seam, beside the boundaries of other latents?
-    blend      how many attributes of the mixture are of one parent or the other, beside pictures of nothing special?
-    describe   how many attributes are named right, of real pages and of generated pictures?
-    upscale    how much nearer to a page drawn large than Lanczos' interpolation?
+    weird      how many of the attributes that the prompt mentions are drawn?
+    tile       how large is the step at the seam, compared with steps at the boundaries of other latents?
+    blend      how many attributes of the blend are those of a parent, compared with pictures of an empty prompt?
+    describe   how many attributes are described correctly, of real pages and of generated pictures?
+    upscale    how much nearer to a page drawn large than Lanczos interpolation?
     ar         is there one subject in a wide or tall picture, as prompted, or are there two?
 
 The rows go to results/studio.csv.
@@ -29,42 +29,38 @@ from torch import Tensor
 from tqdm import tqdm
 
 from benchmarks.harness import RESULTS, Row, write_csv
-from minidiffusion.checkpoint import load_model
+from minidiffusion.actions.blend import blend
+from minidiffusion.actions.upscale import enlarge
+from minidiffusion.actions.vary import vary
+from minidiffusion.evaluation.exam_prompts import exam_rng
+from minidiffusion.evaluation.judge import load_judge, read_attributes
+from minidiffusion.evaluation.metrics import diversity, wilson_interval
+from minidiffusion.images.pixels import psnr, to_tensor
 from minidiffusion.images.record import Picture
-from minidiffusion.pipelines.text_to_image import TextToImage
-from minidiffusion.actions.registry import blend, enlarge, imagine, vary
-from minidiffusion.images.pixels import to_tensor
-from minidiffusion.prompt.describe import nearest_scenes
-from minidiffusion.pipelines.inpainting import size_of
-from minidiffusion.images.pixels import psnr
-from minidiffusion.evaluation.metrics import spread, wilson_interval
-from minidiffusion.prompt.parser import parse
-from minidiffusion.evaluation.questions import exam_rng
-from minidiffusion.pretrained.weights import find_weights
-from minidiffusion.evaluation.judge import Judge, JudgeConfig
 from minidiffusion.picturebook import captions
 from minidiffusion.picturebook.draw import X, render
 from minidiffusion.picturebook.scene import ATTRIBUTES, COLOURS, SIDES, STYLES, SUBJECTS, Scene, random_scene
+from minidiffusion.pipelines.text_to_image import TextToImage
+from minidiffusion.prompt.describe import nearest_scenes
+from minidiffusion.prompt.parser import parse
 
 N = 200
 NAMES = [*ATTRIBUTES]
 
 
 class Studio:
-    r"""A model, and the judge that looks at its pictures."""
+    r"""A model, and the judge that classifies its pictures."""
 
     def __init__(self, weights: str):
-        folder = find_weights(weights)
-        self.model, self.judge = TextToImage.load(weights), load_model(folder, "judge", JudgeConfig, Judge)
+        self.model, self.judge = TextToImage.load(weights), load_judge(weights)
 
     def draw(self, prompts: Sequence[str], first_seed: int = 0) -> list[Picture]:
         numbered = enumerate(tqdm(prompts, leave=False), start=first_seed)
-        return [imagine(self.model, prompt, [seed])[0] for seed, prompt in numbered]
+        return [self.model.imagine(prompt, [seed])[0] for seed, prompt in numbered]
 
     @torch.inference_mode()
     def read(self, pictures: Sequence[Picture]) -> Int[Tensor, "n a"]:
-        logits = self.judge(torch.cat([to_tensor(picture.image) for picture in pictures]))
-        return torch.stack([logits[name].argmax(-1) for name in NAMES], dim=1)
+        return read_attributes(self.judge, torch.cat([to_tensor(picture.image) for picture in pictures]))
 
     @torch.inference_mode()
     def features(self, pictures: Sequence[Picture]) -> Float[Tensor, "n d"]:
@@ -93,7 +89,7 @@ def share(case: dict[str, object], metric: str, right: Tensor) -> Row:
     return Row("studio", case, metric, hits / n, "share", *wilson_interval(hits, n))
 
 
-# ------------------------------------------------------------------------------------------------------ the questions
+# ------------------------------------------------------------------------------------------------------ the parts
 
 
 def no(studio: Studio) -> Iterator[Row]:
@@ -107,8 +103,8 @@ def no(studio: Studio) -> Iterator[Row]:
 def chaos(studio: Studio) -> Iterator[Row]:
     prompts = [words(scene) for scene in scenes(N // 4, 2)]
     for amount in (0, 25, 50, 75, 100):
-        pictures = [p for text in tqdm(prompts) for p in imagine(studio.model, f"{text} --chaos {amount}", range(4))]
-        distance = spread(studio.features(pictures), 4)
+        pictures = [p for text in tqdm(prompts) for p in studio.model.imagine(f"{text} --chaos {amount}", range(4))]
+        distance = diversity(studio.features(pictures), 4)
         yield Row("studio", {"part": "chaos", "flag": f"--chaos {amount}"}, "distance in a grid", distance, "features")
 
 
@@ -117,7 +113,7 @@ def stay(studio: Studio) -> Iterator[Row]:
     originals = [Picture(PIL.Image.fromarray(render(scene)), None) for scene in some]
     for strength in (0.2, 0.4, 0.6, 0.8, 1.0):
         numbered = enumerate(tqdm(originals, leave=False))
-        varied = [vary(studio.model, picture, [seed], "", strength)[0] for seed, picture in numbered]
+        varied = [vary(studio.model, picture, [seed], "", strength=strength)[0] for seed, picture in numbered]
         kept = studio.read(varied) == labels(some)
         yield share({"part": "vary", "flag": f"strength {strength}"}, "attributes kept", kept)
 
@@ -138,7 +134,7 @@ def weird(studio: Studio) -> Iterator[Row]:
 
 
 def tile(studio: Studio) -> Iterator[Row]:
-    r"""The seam is a boundary of latents, and at all of those the decoder steps a little: it is compared with them."""
+    r"""The decoder makes a small step at every boundary of latents; the seam, which is one, is compared with them."""
     prompts, f = [words(scene) for scene in scenes(N, 6)], studio.model.vae.config.downsampling
     for flag in ("", "--tile"):
         ratios = []
@@ -148,10 +144,8 @@ def tile(studio: Studio) -> Iterator[Row]:
                 inside = np.abs(np.diff(x, axis=axis)).take(range(f - 1, x.shape[axis] - 1, f), axis).mean()
                 seam = np.abs(x.take(0, axis) - x.take(-1, axis)).mean()
                 ratios.append(seam / inside)
-        steepness = float(np.median(ratios))
-        yield Row(
-            "studio", {"part": "tile", "flag": flag or "none"}, "step at the seam over steps inside", steepness, "ratio"
-        )
+        case, metric = {"part": "tile", "flag": flag or "none"}, "step at the seam over steps inside"
+        yield Row("studio", case, metric, float(np.median(ratios)), "ratio")
 
 
 def mix(studio: Studio) -> Iterator[Row]:
@@ -171,7 +165,7 @@ def name(studio: Studio) -> Iterator[Row]:
     generated = studio.draw([words(scene) for scene in some])
     for what, pictures, truth in (
         ("real pages", drawn, labels(some)),
-        ("generated pictures", generated, studio.read(generated)),  # what is there, not what was asked for
+        ("generated pictures", generated, studio.read(generated)),  # what is there, not what the prompt says
     ):
         said = labels([nearest_scenes(studio.model, picture.image)[0] for picture in tqdm(pictures, leave=False)])
         for k, attribute in enumerate(NAMES):
@@ -194,9 +188,9 @@ def enlarged(studio: Studio) -> Iterator[Row]:
 
 
 def ratio(studio: Studio) -> Iterator[Row]:
-    r"""The witness is examined first: on real pages, which have one subject, and on pages that were given two."""
+    r"""The measure is tested first: on real pages, which have one subject, and on pages composed with two."""
     for ar in ("2:1", "3:2", "2:3", "1:2"):
-        width, height = size_of(studio.model, parse(f"--ar {ar}").ar)
+        width, height = studio.model.sides_of(parse(f"--ar {ar}").ar)
         some = scenes(N, 11)
         pages = [render(scene, width, height) for scene in some]
         if width > height:
@@ -206,9 +200,9 @@ def ratio(studio: Studio) -> Iterator[Row]:
             twice = [np.concatenate([render(scene)] * 2) for scene in some]
         drawn = [np.asarray(p.image) for p in studio.draw([f"{words(scene)} --ar {ar}" for scene in some])]
         for what, pictures in (("real pages", pages), ("two subjects", twice), ("generated", drawn)):
-            spreads = [apart(studio, x, scene.subject) for x, scene in zip(pictures, some, strict=True)]
-            found = torch.tensor([spread is not None for spread in spreads])
-            two = torch.tensor([spread is not None and spread > 32 for spread in spreads])
+            distances = [apart(studio, x, scene.subject) for x, scene in zip(pictures, some, strict=True)]
+            found = torch.tensor([distance is not None for distance in distances])
+            two = torch.tensor([distance is not None and distance > 32 for distance in distances])
             yield share({"part": "ar", "flag": f"--ar {ar}, {what}"}, "subject found", found)
             yield share({"part": "ar", "flag": f"--ar {ar}, {what}"}, "found in two places", two)
 
@@ -217,7 +211,7 @@ def ratio(studio: Studio) -> Iterator[Row]:
 def apart(studio: Studio, picture: np.ndarray, subject: str) -> float | None:
     r"""How far apart, in pixels, the judge finds the subject; None if it does not.
 
-    It looks at a square every 4 pixels; with one every 8 it overlooks a third of the subjects of real pages of 2:3.
+    It classifies a square every 4 pixels; with one every 8 it misses a third of the subjects of real pages of 2:3.
     """
     x, side = to_tensor(PIL.Image.fromarray(picture)), studio.model.size
     corners = [(v, h) for v in range(0, x.shape[2] - side + 1, 4) for h in range(0, x.shape[3] - side + 1, 4)]
@@ -228,7 +222,7 @@ def apart(studio: Studio, picture: np.ndarray, subject: str) -> float | None:
     return max(max(axis) - min(axis) for axis in zip(*found, strict=True)) if found else None
 
 
-QUESTIONS: dict[str, Callable[[Studio], Iterator[Row]]] = {
+PARTS: dict[str, Callable[[Studio], Iterator[Row]]] = {
     "no": no,
     "chaos": chaos,
     "vary": stay,
@@ -244,18 +238,18 @@ QUESTIONS: dict[str, Callable[[Studio], Iterator[Row]]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("questions", nargs="*", metavar="QUESTION")
+    parser.add_argument("parts", nargs="*", metavar="PART")
     parser.add_argument("--weights", default="picturebook")
     options = parser.parse_args()
     studio = Studio(options.weights)
     rows = []
-    if unknown := set(options.questions) - QUESTIONS.keys():
-        parser.error(f"there are no questions {', '.join(sorted(unknown))}; valid are {', '.join(QUESTIONS)}")
-    for question in options.questions or QUESTIONS:
-        for row in QUESTIONS[question](studio):
+    if unknown := set(options.parts) - PARTS.keys():
+        parser.error(f"there are no parts {', '.join(sorted(unknown))}; valid are {', '.join(PARTS)}")
+    for part in options.parts or PARTS:
+        for row in PARTS[part](studio):
             print(*row.case.values(), f"{row.metric} {row.value:.3f}", flush=True)
             rows.append(row)
-        if not options.questions:  # after each, so that a run that is broken off leaves what it found
+        if not options.parts:  # after each, so that a run that is stopped leaves what it found
             write_csv(RESULTS / "studio.csv", rows)
 
 

@@ -1,10 +1,12 @@
-r"""Does the model draw what it is asked for?
+r"""Does the model draw what the prompt says? Every figure stands beside a reference value.
 
-    evaluate        the examination: hundreds of prompts, each figure beside its yardstick
-    questions       the prompts, and real renders to compare with
-    judge           the attribute classifier that reads pictures ("the judge")
-    metrics         intervals, distances, copies, variety
+The real renders that generated pictures are compared with were part of no training.
+
+    evaluate        the evaluation: accuracy, distances, diversity, speed
+    exam_prompts    the prompts, and real renders to compare with
+    judge           the attribute classifier, "the judge"
+    metrics         confidence intervals, Fréchet distance, nearest neighbours, diversity
     report          the figures as a table and as JSON
-    contact_sheet   48 prompts chosen by chance
-    model_card      the page that is shipped beside the weights
+    contact_sheet   pictures of 48 random prompts
+    model_card      the README.md beside trained weights
 """

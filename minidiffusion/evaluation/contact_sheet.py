@@ -1,4 +1,4 @@
-r"""The contact sheet: what the model makes of 48 prompts which chance has chosen, with the prompts underneath."""
+r"""The contact sheet: pictures of 48 randomly chosen prompts, with the prompts underneath."""
 
 import io
 import textwrap
@@ -7,12 +7,14 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Float
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 from torch import Tensor
 
 from minidiffusion.checkpoint import write_atomically
+from minidiffusion.images.grid import grid
 from minidiffusion.images.pixels import to_pixels
-from minidiffusion.evaluation.questions import draw_prompts, exam_rng
+
+from .exam_prompts import draw_prompts, exam_rng
 
 COLUMNS, ROWS = 8, 6
 SIDE, GAP, STRIP = 192, 10, 58  # of a picture, around it, and of the prompt under it, in pixels
@@ -22,7 +24,7 @@ FONT_SIZE, LINE, LETTERS = 11, 13, 34  # a line of that many letters is as wide 
 def contact_sheet(
     generate: Callable[[list[str], list[int]], Float[Tensor, "b 3 h w"]], path: Path, seed: int = 0, batch: int = 16
 ) -> None:
-    r"""Writes the sheet as a PNG: English prompts drawn from the grammar by `seed`, nothing chosen by hand.
+    r"""Writes the sheet as a PNG: English prompts drawn from the grammar with `seed`, none chosen by hand.
 
     generate: prompts, one seed each -> pictures in [-1, 1]. Raises `CheckpointError` if `path` cannot be written.
     """
@@ -36,11 +38,11 @@ def contact_sheet(
 
 def arrange(pictures: Float[Tensor, "n 3 h w"], captions: list[str]) -> Image.Image:
     r"""Pictures in [-1, 1] in rows of eight, enlarged without smoothing, each over its caption."""
-    sheet = Image.new("RGB", (COLUMNS * (SIDE + GAP) + GAP, ROWS * (SIDE + STRIP) + GAP), "white")
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(FONT_SIZE)
-    for i, (picture, caption) in enumerate(zip(to_pixels(pictures), captions, strict=True)):
-        x, y = GAP + i % COLUMNS * (SIDE + GAP), GAP + i // COLUMNS * (SIDE + STRIP)
-        sheet.paste(Image.fromarray(picture).resize((SIDE, SIDE), Image.Resampling.NEAREST), (x, y))
+    tiles, font = [], ImageFont.load_default(FONT_SIZE)
+    for picture, caption in zip(to_pixels(pictures), captions, strict=True):
+        tile = Image.new("RGB", (SIDE + GAP, SIDE + STRIP), "white")
+        tile.paste(Image.fromarray(picture).resize((SIDE, SIDE), Image.Resampling.NEAREST))
         for line, words in enumerate(textwrap.wrap(caption, LETTERS)):
-            draw.text((x, y + SIDE + 2 + line * LINE), words, "black", font)
-    return sheet
+            ImageDraw.Draw(tile).text((0, SIDE + 2 + line * LINE), words, "black", font)
+        tiles.append(tile)
+    return ImageOps.expand(grid(tiles, COLUMNS, enlarge=1, gap=0), (GAP, GAP, 0, 0), "white")

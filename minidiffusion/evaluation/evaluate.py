@@ -1,15 +1,16 @@
-r"""Does the model do what it is told? An examination whose every figure stands beside its yardstick.
+r"""Does the model draw what the prompt says? Every figure stands beside a reference value.
 
-    figure                                          yardstick
-    attributes that a prompt names, read back       the judge's own accuracy on real renders
-    Fréchet distance of generated pictures          the same for real renders, as they are and through the autoencoder
-    distance to the nearest training picture        the same for real renders through the autoencoder
-    spread of four pictures of one prompt           the spread of real renders of which the prompt is true
-    reconstruction by the autoencoder               its worst style
+    figure                                          reference
+    accuracy: attributes of the prompt that are     the judge's accuracy on real renders
+        drawn as it says
+    Fréchet distance of generated pictures          that of real renders, and of their reconstructions
+    distance to the nearest training picture        that of reconstructed real renders
+    diversity of four pictures of one prompt        that of real renders which the prompt describes
+    reconstruction by the autoencoder               that of its worst style
 
-The autoencoder is the VAE of diffusion, or the codebook of tokens: whatever a model draws ends in its decoder.
+The autoencoder is the VAE of the diffusion model, or the codebook of the token pipeline.
 
-No training has seen the real renders used here, and the judge has seen no prompt and no generated picture.
+The real renders were part of no training, and the judge was not trained on prompts or generated pictures.
 """
 
 import os
@@ -17,54 +18,59 @@ import platform
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from tqdm import tqdm
 
-from minidiffusion.checkpoint import CheckpointError, load_model, write_atomically
-from minidiffusion.evaluation.metrics import frechet_distance, nearest_distance, spread
+from minidiffusion.checkpoint import CheckpointError, write_atomically
+from minidiffusion.diffusion.sampler import SamplerName
+from minidiffusion.errors import UserError
 from minidiffusion.images.pixels import psnr
-from minidiffusion.pipelines.text_to_image import TextToImage
-from minidiffusion.evaluation.questions import Prompt, companion, draw_prompts, exam_rng, renders
-from minidiffusion.evaluation.report import Neighbours, Report, Share
-from minidiffusion.evaluation.contact_sheet import contact_sheet
-from minidiffusion.pretrained.weights import find_weights
-from minidiffusion.pipelines.token_to_image import TokenPipeline, TokenSamplingSettings
-from minidiffusion.evaluation.judge import Judge, JudgeConfig
 from minidiffusion.picturebook.dataset import PictureBook
 from minidiffusion.picturebook.scene import ATTRIBUTES, STYLES, Scene, random_scene
+from minidiffusion.pipelines.settings import SamplingSettings
+from minidiffusion.pipelines.text_to_image import TextToImage
+from minidiffusion.pipelines.token_to_image import TokenPipeline, TokenSamplingSettings
+
+from .contact_sheet import contact_sheet
+from .exam_prompts import ExamPrompt, companion, draw_prompts, exam_rng, renders
+from .judge import Judge, load_judge, read_attributes
+from .metrics import diversity, frechet_distance, nearest_distance
+from .report import Neighbours, Report, Share
 
 Pictures = Float[Tensor, "b 3 64 64"]
-VARIATIONS = 4  # pictures of one prompt, both in a grid and to measure diversity
+VARIATIONS = 4
+"""Pictures of one prompt, both in a grid and to measure diversity."""
 
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    r"""What to examine and how thoroughly; the defaults take about 1,300 pictures."""
+    r"""What is evaluated and how thoroughly; by default with 1,300 pictures. Raises UserError for numbers too small."""
 
     prompts: int = 512
-    """Prompts about combinations of subject and colour that training has seen."""
+    """Prompts with combinations of subject and colour that are in the training pictures."""
     held_out_prompts: int = 512
-    """Prompts about combinations that no training has seen."""
+    """Prompts with combinations that are in no training picture."""
     diverse_prompts: int = 64
-    """Prompts of which four pictures each are made, to see how they differ."""
+    """Prompts of which four pictures each are drawn, to measure diversity."""
     real: int = 2048
     """Real renders, of seen and of held-out combinations each, for the judge and the VAE."""
     training: int = 60_000
-    """Training pictures (the first pages of picture book 0) among which copies are searched."""
+    """Training pictures (the first pages of picture book 0) that are searched for copies."""
     language: Literal["en", "zh", "both"] = "both"
     """Language of the prompts; "both" alternates."""
     model: Literal["diffusion", "tokens"] = "diffusion"
     steps: int = 25
     """Of diffusion, as is the sampler."""
-    sampler: str = "dpm++"
+    sampler: SamplerName = "dpm++"
     drafts: int = 1
-    """Of tokens: so many are written for each picture, and CLIP takes the best."""
+    """Of tokens: so many are sampled for each picture, and CLIP chooses one."""
     guidance: float | None = None
     """None is what suits the weights."""
     batch: int = 16
@@ -79,62 +85,50 @@ class EvaluateConfig:
     def __post_init__(self) -> None:
         for name in ("prompts", "held_out_prompts", "diverse_prompts", "real", "training"):
             if getattr(self, name) < 2:
-                raise ValueError(f"{name} must be at least 2, but was {getattr(self, name)}.")
+                raise UserError(f"{name} must be at least 2, got {getattr(self, name)}.")
         if self.batch < 1:
-            raise ValueError(f"batch must be at least 1, but was {self.batch}.")
+            raise UserError(f"batch must be at least 1, got {self.batch}.")
         if self.seed < 0:
-            raise ValueError(f"seed must be 0 or more, but was {self.seed}.")
+            raise UserError(f"seed must be at least 0, got {self.seed}.")
 
 
 @dataclass(frozen=True)
 class Examinee:
-    r"""What is examined, as functions, so that an impostor can be examined as well."""
+    r"""What is evaluated, as functions, so that tests can evaluate something else than a model."""
 
     generate: Callable[[list[str], list[int]], Pictures]
     """prompts, one seed each -> pictures"""
     reconstruct: Callable[[Pictures], Pictures]
-    """pictures, through the autoencoder and back"""
+    """pictures, encoded and decoded by the autoencoder"""
     judge: Judge
     how: str = ""
-    """in words, how it makes pictures"""
+    """in words, how it draws"""
 
     @classmethod
     def load(cls, config: EvaluateConfig) -> "Examinee":
-        r"""The model and the judge that lie together in a folder of weights. Raises `CheckpointError`."""
-        judge = load_model(find_weights(config.weights), "judge", JudgeConfig, Judge)
-        if judge.config.attributes != {name: len(values) for name, values in ATTRIBUTES.items()}:
-            raise CheckpointError(f"The judge of {config.weights!r} was trained for other attributes.")
-        return cls.of_tokens(config, judge) if config.model == "tokens" else cls.of_diffusion(config, judge)
+        r"""The model and the judge in a folder of weights.
 
-    @classmethod
-    def of_diffusion(cls, config: EvaluateConfig, judge: Judge) -> "Examinee":
+        Raises CheckpointError, and UserError for settings out of range.
+        """
+        judge = load_judge(config.weights)
+        if config.model == "tokens":
+            tokens = TokenPipeline.load(config.weights)
+            settings = TokenSamplingSettings(config.guidance, drafts=config.drafts)
+            chosen = f"the best of {config.drafts} drafts, " if config.drafts > 1 else ""
+            how = f"tokens, {chosen}guidance {tokens.scale(settings)}"
+            generate = partial(tokens.generate, settings=settings)
+            return cls(generate, lambda x: tokens.decode(tokens.codebook.encode(x).flatten(1)), judge, how)
         model = TextToImage.load(config.weights)
-        guidance = model.guidance if config.guidance is None else config.guidance
-
-        def generate(prompts: list[str], seeds: list[int]) -> Pictures:
-            return model.generate(prompts, seeds, config.steps, guidance, sampler=config.sampler)
-
-        how = f"{config.steps} steps of {config.sampler}, guidance {guidance}"
-        return cls(generate, lambda x: model.decode(model.encode(x)), judge, how)
-
-    @classmethod
-    def of_tokens(cls, config: EvaluateConfig, judge: Judge) -> "Examinee":
-        writer = TokenPipeline.load(config.weights)
-        writing = TokenSamplingSettings(config.guidance, drafts=config.drafts)
-
-        def generate(prompts: list[str], seeds: list[int]) -> Pictures:
-            return writer.generate(prompts, seeds, writing)
-
-        chosen = f"the best of {config.drafts} drafts, " if config.drafts > 1 else ""
-        how = f"tokens, {chosen}guidance {writer.scale(writing)}"
-        return cls(generate, lambda x: writer.decode(writer.codebook.encode(x).flatten(1)), judge, how)
+        settings = SamplingSettings(config.steps, config.guidance, config.sampler)
+        how = f"{config.steps} steps of {config.sampler}, guidance {model.scale(settings)}"
+        return cls(partial(model.generate, settings=settings), lambda x: model.decode(model.encode(x)), judge, how)
 
 
 def evaluate(config: EvaluateConfig) -> Report:
-    r"""Examines the weights that `config` names; writes what it asks to be written.
+    r"""Evaluates the weights that `config` names; writes what it asks to be written.
 
-    Raises `CheckpointError` for missing or damaged weights, and, before any work, if the result could not be written;
-    `ValueError` for settings that the model refuses.
+    Raises CheckpointError for missing or damaged weights, and, before any work, if the result could not be written;
+    UserError for settings that the model refuses.
     """
     for path in (config.out, config.sheet):
         if path is not None and (path.is_dir() or not os.access(path.absolute().parent, os.W_OK)):
@@ -151,26 +145,26 @@ def evaluate(config: EvaluateConfig) -> Report:
 def training_pages(n: int) -> Iterator[Pictures]:
     r"""The pictures that every training saw, in chunks; rendered first where no training has left them on disk."""
     book = PictureBook(n)
-    for indices in tqdm(torch.arange(n).split(500), "looking for copies", leave=False):
+    for indices in tqdm(torch.arange(n).split(500), "searching for copies", leave=False):
         yield book.pictures(indices)
 
 
 @torch.no_grad()
 def examine(examinee: Examinee, config: EvaluateConfig, training: Iterable[Pictures]) -> Report:
-    r"""Puts all the questions. `training` yields the training pictures, in chunks of any size."""
+    r"""Computes all figures. `training` yields the training pictures, in chunks of any size."""
 
-    def in_batches(title: str, function: Callable[..., Tensor], *inputs) -> Tensor:
+    def in_batches(title: str, function: Callable[..., Tensor], *inputs: Any) -> Tensor:
         starts = tqdm(range(0, len(inputs[0]), config.batch), title, unit="batch", leave=False)
         return torch.cat([function(*(x[i : i + config.batch] for x in inputs)) for i in starts])
 
-    def imagine(prompts: list[Prompt]) -> Pictures:
-        return in_batches("imagining", examinee.generate, [p.text for p in prompts], list(range(len(prompts))))
+    def generate(prompts: list[ExamPrompt]) -> Pictures:
+        return in_batches("generating", examinee.generate, [p.text for p in prompts], list(range(len(prompts))))
 
-    def answers(pictures: Pictures) -> Int[Tensor, "b a"]:
-        return in_batches("judging", lambda x: read(examinee.judge, x), pictures)
+    def classify(pictures: Pictures) -> Int[Tensor, "b a"]:
+        return in_batches("classifying", lambda x: read_attributes(examinee.judge, x), pictures)
 
     def features(pictures: Pictures) -> Float[Tensor, "b d"]:
-        return in_batches("measuring", examinee.judge.features, pictures)
+        return in_batches("computing features", examinee.judge.features, pictures)
 
     rng = exam_rng(config.seed)
     prompts = draw_prompts(config.prompts, rng, "seen", config.language)
@@ -180,31 +174,32 @@ def examine(examinee: Examinee, config: EvaluateConfig, training: Iterable[Pictu
     real_scenes = [random_scene(rng, split) for split in ("seen", "held_out") for _ in range(config.real)]
     fresh_scenes = [random_scene(rng) for _ in prompts]  # as many as generated ones, or distances could not be compared
 
-    generated, variations = imagine(prompts), imagine(repeated)
-    obeyed = obedience(prompts + held_out, answers(torch.cat([generated, imagine(held_out)])))
+    generated, variations = generate(prompts), generate(repeated)
+    accuracy = prompt_accuracy(prompts + held_out, classify(torch.cat([generated, generate(held_out)])))
     seconds = speed(examinee, prompts[0].text)
 
     real, fresh = renders(real_scenes), renders(fresh_scenes)
     rebuilt = in_batches("reconstructing", examinee.reconstruct, fresh)
-    decibel = in_batches("reconstructing", lambda x: psnr(examinee.reconstruct(x), x), real)
+    decibels = in_batches("reconstructing", lambda x: psnr(examinee.reconstruct(x), x), real)
     reference = features(real[: config.real])
     companions = renders([companion(prompt, rng) for prompt in repeated])
     nearest = nearest_distance(torch.cat([generated, rebuilt, fresh]), training)
+    compared = {"pixels": (variations, companions), "features": (features(variations), features(companions))}
 
     return Report(
-        obeyed=obeyed,
-        ceiling=ceiling(real_scenes, answers(real)),
+        accuracy=accuracy,
+        ceiling=ceiling(real_scenes, classify(real)),
         frechet={
             "generated": frechet_distance(features(generated), reference),
             "real, rebuilt": frechet_distance(features(rebuilt), reference),
             "real": frechet_distance(features(fresh), reference),
         },
         neighbours=neighbours(*nearest.split(len(prompts))),
-        spread={
-            "pixels": diversity(variations, companions),
-            "features": diversity(features(variations), features(companions)),
+        diversity={
+            unit: {"generated": diversity(drawn, VARIATIONS), "real": diversity(others, VARIATIONS)}
+            for unit, (drawn, others) in compared.items()
         },
-        psnr=by_style(real_scenes, decibel),
+        psnr=by_style(real_scenes, decibels),
         seconds=seconds,
         settings=vars(config) | {"how": examinee.how},
         machine={
@@ -216,18 +211,15 @@ def examine(examinee: Examinee, config: EvaluateConfig, training: Iterable[Pictu
     )
 
 
-# ------------------------------------------------------------------------------------------------- the single questions
+# ------------------------------------------------------------------------------------------------- the single figures
 
 
-def read(judge: Judge, pictures: Pictures) -> Int[Tensor, "b a"]:
-    r"""The value that the judge finds most probable, for each attribute, as an index in the order of ATTRIBUTES."""
-    logits = judge(pictures)
-    return torch.stack([logits[name].argmax(-1) for name in ATTRIBUTES], dim=1)
+def prompt_accuracy(prompts: list[ExamPrompt], found: Int[Tensor, "n a"]) -> dict[str, dict[str, Share]]:
+    r"""How many of the attributes that prompts mention are in the pictures, for groups of prompts.
 
-
-def obedience(prompts: list[Prompt], answers: Int[Tensor, "n a"]) -> dict[str, dict[str, Share]]:
-    r"""How many of the attributes that prompts mention were found, for groups of prompts."""
-    right = answers == torch.tensor([p.scene.labels for p in prompts])
+    found: what the judge sees in the pictures (`read_attributes`).
+    """
+    right = found == torch.tensor([p.scene.labels for p in prompts])
     mentioned = torch.tensor([[name in p.mentioned for name in ATTRIBUTES] for p in prompts])
     splits = {"seen": False, "held out": True}
     groups = {name: [p.scene.held_out == held for p in prompts] for name, held in splits.items()}
@@ -237,9 +229,9 @@ def obedience(prompts: list[Prompt], answers: Int[Tensor, "n a"]) -> dict[str, d
     return {name: shares(right[member], mentioned[member]) for name, member in groups.items()}
 
 
-def ceiling(scenes: list[Scene], answers: Int[Tensor, "n a"]) -> dict[str, dict[str, Share]]:
-    r"""How many attributes of real renders were found: a perfect model would score this."""
-    right = answers == torch.tensor([scene.labels for scene in scenes])
+def ceiling(scenes: list[Scene], found: Int[Tensor, "n a"]) -> dict[str, dict[str, Share]]:
+    r"""How many attributes of real renders the judge finds: the score of a perfect model."""
+    right = found == torch.tensor([scene.labels for scene in scenes])
     groups = {
         "seen": [not scene.held_out for scene in scenes],
         "held out": [scene.held_out for scene in scenes],
@@ -249,7 +241,7 @@ def ceiling(scenes: list[Scene], answers: Int[Tensor, "n a"]) -> dict[str, dict[
 
 
 def shares(right: Bool[Tensor, "n a"], counted: Bool[Tensor, "n a"]) -> dict[str, Share]:
-    r"""Of each attribute; of "every single" answer; and of pictures with "all at once"."""
+    r"""Of each attribute; of "every single" one; and of pictures with "all at once"."""
     hits, n = (right & counted).sum(0).tolist(), counted.sum(0).tolist()
     return {name: Share(*pair) for name, pair in zip(ATTRIBUTES, zip(hits, n, strict=True), strict=True)} | {
         "every single": Share(sum(hits), sum(n)),
@@ -259,17 +251,8 @@ def shares(right: Bool[Tensor, "n a"], counted: Bool[Tensor, "n a"]) -> dict[str
 
 def neighbours(generated: Float[Tensor, "n"], rebuilt: Float[Tensor, "m"], real: Float[Tensor, "m"]) -> Neighbours:
     r"""From the distances to the nearest training pictures."""
-    closer = int((generated < rebuilt.quantile(0.01)).sum())
-    return Neighbours(
-        generated=generated.median().item(),
-        rebuilt=rebuilt.median().item(),
-        real=real.median().item(),
-        closer=Share(closer, len(generated)),
-    )
-
-
-def diversity(generated: Float[Tensor, "n *shape"], real: Float[Tensor, "n *shape"]) -> dict[str, float]:
-    return {"generated": spread(generated, VARIATIONS), "real": spread(real, VARIATIONS)}
+    closer = Share(int((generated < rebuilt.quantile(0.01)).sum()), len(generated))
+    return Neighbours(generated.median().item(), rebuilt.median().item(), real.median().item(), closer)
 
 
 def by_style(scenes: list[Scene], values: Float[Tensor, "n"]) -> dict[str, float]:
@@ -278,7 +261,7 @@ def by_style(scenes: list[Scene], values: Float[Tensor, "n"]) -> dict[str, float
 
 
 def speed(examinee: Examinee, text: str) -> dict[str, float]:
-    r"""Seconds for one picture and for a grid, in the middle of three goes; the model is warm by now."""
+    r"""Seconds for one picture and for a grid, the median of three runs; the model is warm by now."""
 
     def seconds(n: int) -> float:
         start = time.perf_counter()

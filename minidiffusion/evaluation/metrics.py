@@ -1,6 +1,6 @@
-r"""Measures of pictures: how sure a share is, how far apart two sets lie, who copied whom, how varied a set is.
+r"""Metrics: confidence intervals, the Fréchet distance, the nearest training picture, diversity.
 
-Each is a few lines of mathematics on tensors; none knows what made the pictures. `evaluation.evaluate` puts them together.
+Each is a few lines of mathematics on tensors; none knows what made the pictures.
 """
 
 import math
@@ -12,15 +12,15 @@ from torch import Tensor
 
 
 def wilson_interval(right: int, n: int, z: float = 1.959964) -> tuple[float, float]:
-    r"""The interval in which a true share lies (95 % for z = 1.96) when `right` of `n` trials succeeded.
+    r"""The confidence interval of a proportion (95 % for z = 1.96) when `right` of `n` trials succeeded.
 
     $$\frac{1}{1 + z^2/n}\Bigl(\hat p + \frac{z^2}{2n} \pm z\sqrt{\frac{\hat p(1-\hat p)}{n} + \frac{z^2}{4n^2}}\Bigr)$$
 
     (Wilson, JASA 22, 1927.) The textbook $\hat p \pm z\sqrt{\hat p(1-\hat p)/n}$ claims certainty at $\hat p = 1$ and
-    leaves [0, 1] near it, which is where a good model's shares are. No trials: (0, 1), nothing is known.
+    leaves [0, 1] near it, which is where a good model is. No trials: (0, 1).
     """
     if not 0 <= right <= n:
-        raise ValueError(f"a share needs 0 <= right <= n, got {right} of {n}")
+        raise ValueError(f"right must be between 0 and n, got {right} of {n}")
     if n == 0:
         return 0.0, 1.0
     p = right / n
@@ -30,16 +30,8 @@ def wilson_interval(right: int, n: int, z: float = 1.959964) -> tuple[float, flo
     return max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale)
 
 
-def psnr(x: Float[Tensor, "b *shape"], y: Float[Tensor, "b *shape"]) -> Float[Tensor, "b"]:
-    r"""Peak signal-to-noise ratio of each picture in decibel: $10\log_{10}(\mathrm{peak}^2 / \mathrm{MSE})$.
-
-    The peak is 2, the whole range of pictures in [-1, 1]. Equal pictures: infinity.
-    """
-    return 10 * torch.log10(4 / (x - y).square().flatten(1).mean(1))
-
-
 def frechet_distance(x: Float[Tensor, "n d"], y: Float[Tensor, "m d"]) -> float:
-    r"""How far apart two sets of vectors lie, if each is taken for a Gaussian (Heusel et al., arXiv:1706.08500).
+    r"""The Fréchet distance of two sets of vectors, each taken for a Gaussian (Heusel et al., arXiv:1706.08500).
 
     $$\lVert \mu_x - \mu_y \rVert^2 + \mathrm{tr}\bigl(C_x + C_y - 2\,(C_x^{1/2} C_y C_x^{1/2})^{1/2}\bigr)$$
 
@@ -73,13 +65,13 @@ def nearest_distance(x: Float[Tensor, "n *shape"], others: Iterable[Float[Tensor
     return nearest / math.sqrt(x.shape[1])
 
 
-def spread(x: Float[Tensor, "n *shape"], group: int) -> float:
-    r"""How different the members of a group are: the root-mean-square difference of two, averaged over all pairs.
+def diversity(x: Float[Tensor, "n *shape"], group: int) -> float:
+    r"""The root-mean-square difference of two members of a group, averaged over all pairs and groups.
 
     The first `group` of x make up the first group, the next `group` the second, and so on.
     """
     if group < 2 or len(x) % group:
-        raise ValueError(f"a spread needs whole groups of at least two members, got {len(x)} in groups of {group}")
+        raise ValueError(f"diversity needs whole groups of at least two members, got {len(x)} in groups of {group}")
     members = x.flatten(1).unflatten(0, (-1, group))
     first, second = torch.triu_indices(group, group, offset=1)
     return (members[:, first] - members[:, second]).square().mean(-1).sqrt().mean().item()

@@ -1,10 +1,10 @@
-r"""The model card: what a folder of weights is, how it came about, and what it can and cannot do.
+r"""The model card: what a folder of weights is, how it was trained, and what it can and cannot do.
 
     python -m minidiffusion.evaluation.model_card build/weights
 
-gathers it from the trainings' summaries, from the examination (`evaluation.md`; where there are tokens, their own:
-`tokens_evaluation.md`) and, if there are any, from the measurements that decided how it was made (`choices.md`), and
-writes README.md beside the weights. Nothing in a card is typed by hand but the limits.
+writes README.md beside the weights, from the summaries of the trainings, the evaluation (`evaluation.json`; of the
+token pipeline, `tokens_evaluation.json`; of the digits, `evaluation.md`) and, if there are any, the measurements behind
+the choice of schedule and sampler (`choices.md`). Only the section on limits is written by hand.
 """
 
 import json
@@ -14,67 +14,66 @@ from pathlib import Path
 
 from minidiffusion.checkpoint import CheckpointError, explained, file_hash, write_atomically
 
+from .report import Report
+
+PICTUREBOOK = ("judge", "vae", "upscaler", "clip", "unet")
+TOKENS = ("codebook", "tokens")
+"""Two more networks that a folder may hold."""
+
+INTRODUCTION = """\
+Made by `make weights`, from nothing but this repository. This page is made by
+`python -m minidiffusion.evaluation.model_card`."""
+
+EVALUATION = """\
+By `minidiffusion evaluate`. The judge is its attribute classifier (`evaluation/judge.py`). Every figure stands beside a
+reference value."""
+
 PICTUREBOOK_LIMITS = """\
-The model knows the picture book and nothing else: twelve subjects, one to a picture, at 64 x 64 pixels. Words from
-outside are named by `minidiffusion imagine` and otherwise ignored. It has no notion of counting, of relations between
-things, or of text in pictures. All training pictures were drawn by this repository's own program, so no photograph and
-nobody's art is in it. The judge that gives the marks was trained on the same drawings; its marks mean something in this
-world only.
-"""
+The model knows only the picture book: twelve subjects, one to a picture, at 64 x 64 pixels. `minidiffusion imagine`
+names the words of a prompt that it does not know; they have no defined effect. It cannot count, it does not know
+relations between things, and it cannot write text. All training pictures were drawn by a program in this repository, so
+they contain no photograph and no work of an artist. The judge, which measures the accuracy, was trained on the same
+drawings; its figures cannot be compared with those of other models."""
 
 DIGITS_LIMITS = """\
-The model knows handwritten digits of 8 x 8 pixels, and cannot be asked for a certain one. It was made so small that its
-likelihood can be computed in seconds; its pictures prove nothing about larger models. The digits are those of
-E. Alpaydin and C. Kaynak (1998), UCI Machine Learning Repository, licence CC BY 4.0.
-"""
-
-KINDS = {
-    "picturebook": (("judge", "vae", "upscaler", "clip", "unet"), "`minidiffusion evaluate`", PICTUREBOOK_LIMITS),
-    "digits": (("digits",), "`python benchmarks/digits.py`", DIGITS_LIMITS),
-}
-OTHER_ROAD = ("codebook", "tokens")
-"""Two more networks that a folder may hold."""
+The model knows handwritten digits of 8 x 8 pixels, and is unconditional: no digit can be asked for. It is so small that
+its likelihood can be computed in seconds; its figures say nothing about larger models. The digits are those of
+E. Alpaydin and C. Kaynak (1998), UCI Machine Learning Repository, licence CC BY 4.0."""
 
 
 def card(weights: Path) -> str:
     r"""The card's text. Raises CheckpointError if a training, the evaluation or a network is missing."""
-    kind = "digits" if (weights / "training" / "digits").exists() else "picturebook"
-    networks, examination, limits = KINDS[kind]
-    if tokens := (weights / "tokens.json").exists():
-        networks += OTHER_ROAD
-    lines = [
-        f"# Weights: {kind}",
-        "",
-        "Made by `make weights`, from nothing but this repository. This page is made by",
-        "`python -m minidiffusion.evaluation.model_card`.",
-        "",
-        "## Training",
-        "",
-        "| network | parameters | steps | batch | processes | pictures | minutes | seed |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    settings = {}
-    for name in networks:
-        run = json.loads(read(weights / "training" / name / "summary.json"))
-        settings[name] = run["settings"]
-        recipe = run["recipe"]
-        parameters = sum(map(math.prod, run["shape"].values()))
-        lines.append(
+    if (weights / "training" / "digits").exists():
+        kind, networks, limits = "digits", ("digits",), DIGITS_LIMITS
+        evaluation = ["By `python benchmarks/digits.py`.", read(weights / "evaluation.md")]
+    else:
+        kind, networks, limits = "picturebook", PICTUREBOOK, PICTUREBOOK_LIMITS
+        evaluation = [EVALUATION, table(weights / "evaluation.json")]
+    if (weights / "tokens.json").exists():
+        networks += TOKENS
+        evaluation += ["### The token pipeline", table(weights / "tokens_evaluation.json")]
+    if (weights / "choices.md").exists():
+        evaluation += ["## Choices", read(weights / "choices.md")]
+    runs = {name: json.loads(read(weights / "training" / name / "summary.json")) for name in networks}
+    settings = json.dumps({name: run["settings"] for name, run in runs.items()}, indent=1)
+    trainings = ["| network | parameters | steps | batch | processes | pictures | minutes | seed |", "|---" * 8 + "|"]
+    for name, run in runs.items():
+        parameters, recipe = sum(map(math.prod, run["shape"].values())), run["recipe"]
+        trainings.append(
             f"| {name} | {parameters / 1e6:.2f} million | {recipe['steps']} | {recipe['batch']} | {run['processes']} "
             f"| {run['pictures']} | {run['seconds'] / 60:.0f} | {recipe['seed']} |"
         )
-    lines += ["", "The whole recipe, as the trainings recorded it:", "", "```json"]
-    lines += [json.dumps(settings, indent=1), "```", "", "## Examination", ""]
-    lines += [f"Of {examination}; every figure stands beside its yardstick.", ""]
-    lines += [read(weights / "evaluation.md")]
-    if tokens:
-        lines += ["", "### Of pictures that are written as tokens", "", read(weights / "tokens_evaluation.md")]
-    if (weights / "choices.md").exists():
-        lines += ["", "## Choices", "", read(weights / "choices.md")]
-    lines += ["", "## Limits", "", limits, "## Files", "", "| file | bytes | SHA-256 |", "|---|---|---|"]
+    files = ["| file | bytes | SHA-256 |", "|---|---|---|"]
     for path in sorted([*weights.glob("*.json"), *weights.glob("*.safetensors")]):
-        lines.append(f"| {path.name} | {path.stat().st_size} | `{file_hash(path)}` |")
-    return "\n".join(lines) + "\n"
+        files.append(f"| {path.name} | {path.stat().st_size} | `{file_hash(path)}` |")
+    sections = [f"# Weights: {kind}", INTRODUCTION, "## Training", "\n".join(trainings)]
+    sections += ["All settings, as the trainings recorded them:", f"```json\n{settings}\n```"]
+    sections += ["## Evaluation", *evaluation, "## Limits", limits, "## Files", "\n".join(files)]
+    return "\n\n".join(sections) + "\n"
+
+
+def table(path: Path) -> str:
+    return Report.from_json(read(path)).table()
 
 
 def read(path: Path) -> str:

@@ -1,36 +1,43 @@
-r"""What an examination found: the figures, as a table to read and as JSON to compute with."""
+r"""The figures of an evaluation: as a table to read, and as JSON to compute with."""
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from minidiffusion.evaluation.metrics import wilson_interval
+from .metrics import wilson_interval
+
+KEYS = {"accuracy": "obeyed", "diversity": "spread"}
+"""Fields of `Report` that have another name in JSON."""
 
 
 @dataclass(frozen=True)
 class Share:
-    r"""`right` out of `n`, never without the interval in which the true share lies with 95 % confidence."""
+    r"""`right` out of `n`, always shown with the 95 % confidence interval."""
 
     right: int
     n: int
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        return wilson_interval(self.right, self.n)
 
     @property
     def percent(self) -> str:
         return f"{100 * self.right / self.n:.1f}" if self.n else "none"
 
     def __str__(self) -> str:
-        low, high = wilson_interval(self.right, self.n)
+        low, high = self.interval
         return f"{self.percent} ({100 * low:.1f} to {100 * high:.1f})" if self.n else "none"
 
 
 @dataclass(frozen=True)
 class Neighbours:
-    r"""How near pictures lie to the nearest training picture: medians of the root-mean-square pixel difference.
+    r"""Distances to the nearest training picture: medians of the root-mean-square pixel difference.
 
-    An autoencoder smooths pictures, which alone brings them nearer to others; the fair yardstick is a real render that
-    it has rebuilt. `closer` counts the generated pictures that are nearer to a training picture than all but 1 % of
-    those.
+    An autoencoder smooths pictures, which alone brings them nearer to others; so generated pictures are compared with
+    reconstructed real renders. `closer` counts the generated pictures that are nearer to a training picture than 99 %
+    of those.
     """
 
     generated: float
@@ -44,25 +51,25 @@ class Neighbours:
 
     @property
     def copies(self) -> bool:
-        r"""True if more than 5 % lie where 1 % should, beyond doubt: the model recites instead of composing."""
-        return wilson_interval(self.closer.right, self.closer.n)[0] > 0.05
+        r"""True if significantly more than 5 % lie where 1 % should: the model memorises training pictures."""
+        return self.closer.interval[0] > 0.05
 
 
 @dataclass(frozen=True)
 class Report:
-    r"""The figures of `evaluate`. Groups of pictures -> attributes -> shares; styles -> decibel; and so on."""
+    r"""The figures of `evaluate`. Groups of pictures -> attributes -> shares; styles -> decibels; and so on."""
 
-    obeyed: dict[str, dict[str, Share]]
-    """generated pictures: attributes that the prompt names and the judge finds"""
+    accuracy: dict[str, dict[str, Share]]
+    """generated pictures: attributes that the prompt mentions and the judge finds"""
     ceiling: dict[str, dict[str, Share]]
     """real renders: attributes that the judge finds"""
     frechet: dict[str, float]
-    """distance, in judge features, to the reference set of real renders"""
+    """distance, in the judge's features, to the reference set of real renders"""
     neighbours: Neighbours
-    spread: dict[str, dict[str, float]]
-    """in "pixels" and in judge "features": of "generated" pictures of one prompt, and of "real" ones it is true of"""
+    diversity: dict[str, dict[str, float]]
+    """in "pixels" and in "features": of "generated" pictures of one prompt, and of "real" ones that it describes"""
     psnr: dict[str, float]
-    """reconstruction by the autoencoder, in decibel: each style, and the mean"""
+    """reconstruction by the autoencoder, in decibels: each style, and the mean"""
     seconds: dict[str, float]
     settings: dict[str, Any]
     machine: dict[str, Any]
@@ -72,12 +79,12 @@ class Report:
         near = self.neighbours
         worst = min(self.psnr, key=self.psnr.__getitem__)
         return "\n\n".join([
-            f"Prompts obeyed, percent (95 % interval); {self.settings['how']}",
-            _columns({group: {name: str(x) for name, x in found.items()} for group, found in self.obeyed.items()}),
-            "The judge on real renders, percent: the ceiling of the table above",
+            f"Attributes drawn as the prompt says, percent (95 % interval); {self.settings['how']}",
+            _columns({group: {name: str(x) for name, x in found.items()} for group, found in self.accuracy.items()}),
+            "The judge's accuracy on real renders, percent: the ceiling of the table above",
             _columns({group: {name: x.percent for name, x in found.items()} for group, found in self.ceiling.items()}),
-            "Fréchet distance to real renders in judge features (lower is nearer; the last line is the floor). "
-            "Rebuilt is what has gone through the autoencoder",
+            "Fréchet distance to real renders in the judge's features (lower is nearer; the last line is that of a "
+            "perfect model). Rebuilt: encoded and decoded by the autoencoder",
             _rows({name: f"{x:.3f}" for name, x in self.frechet.items()}),
             "Distance to the nearest training picture (median of RMS pixel differences; black to white is 2)",
             _rows({
@@ -86,14 +93,14 @@ class Report:
                 "real": f"{near.real:.3f}",
                 "generated : real, rebuilt": f"{near.ratio:.2f}",
                 "generated nearer than 99 % of real, rebuilt": f"{near.closer} %",
-                "is it copying?": "YES" if near.copies else "no",
+                "does the model copy?": "YES" if near.copies else "no",
             }),
-            "Spread of four pictures of one prompt, beside real renders of which the prompt is true",
+            "Diversity: RMS difference of four pictures of one prompt, and of real renders that it describes",
             _columns({
                 unit: {**{who: f"{x:.3f}" for who, x in by.items()}, "ratio": f"{by['generated'] / by['real']:.2f}"}
-                for unit, by in self.spread.items()
+                for unit, by in self.diversity.items()
             }),
-            f"Reconstruction by the autoencoder on real renders, PSNR in dB (worst: {worst})",
+            f"Reconstruction of real renders by the autoencoder, PSNR in dB (worst: {worst})",
             _rows({name: f"{x:.1f}" for name, x in self.psnr.items()}),
             "Seconds, warm, on " + ", ".join(f"{name} {x}" for name, x in self.machine.items()),
             _rows({name: f"{x:.2f}" for name, x in self.seconds.items()}),
@@ -101,18 +108,31 @@ class Report:
 
     def to_json(self) -> str:
         r"""All figures as JSON text; shares with their intervals."""
-        return json.dumps(vars(self), indent=2, ensure_ascii=False, default=_plain) + "\n"
+        figures = {KEYS.get(name, name): value for name, value in vars(self).items()}
+        return json.dumps(figures, indent=2, ensure_ascii=False, default=_plain) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "Report":
+        figures = json.loads(text, object_hook=_figures)
+        return cls(**{name: figures.pop(KEYS.get(name, name)) for name in cls.__annotations__})
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Share):
-        low, high = wilson_interval(value.right, value.n)
-        return {"right": value.right, "n": value.n, "low": low, "high": high}
+        return vars(value) | dict(zip(("low", "high"), value.interval, strict=True))
     if isinstance(value, Neighbours):
         return {**vars(value), "ratio": value.ratio, "copies": value.copies}
     if isinstance(value, Path):
         return str(value)
-    raise TypeError(f"{type(value).__name__} has no place in a report")
+    raise TypeError(f"a report cannot hold a {type(value).__name__}")
+
+
+def _figures(value: dict[str, Any]) -> Any:
+    if "right" in value:
+        return Share(value["right"], value["n"])
+    if "closer" in value:
+        return Neighbours(*(value[name] for name in Neighbours.__annotations__))
+    return value
 
 
 def _columns(columns: dict[str, dict[str, str]]) -> str:

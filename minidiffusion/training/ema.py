@@ -1,6 +1,6 @@
-r"""The exponential moving average of the weights: the copy that draws the pictures.
+r"""The exponential moving average (EMA) of the weights: the copy that is saved and samples.
 
-The last steps of SGD rattle around a minimum; their average sits nearer to its middle. After step $k = 0, 1, 2, \dots$
+The last steps of SGD scatter around a minimum; their average is nearer to it. After step $k = 0, 1, 2, \dots$
 
 $$ \bar\theta \leftarrow d_k \bar\theta + (1 - d_k)\,\theta, \qquad d_k = \min\!\Big(d, \frac{1+k}{10+k}\Big). $$
 
@@ -15,7 +15,7 @@ from torch import nn
 
 
 class EMA:
-    """`ema.model`: a copy of `model`, in eval mode and without gradients, that follows it slowly."""
+    r"""`ema.model`: a copy of `model`, in eval mode and without gradients, that follows it slowly."""
 
     def __init__(self, model: nn.Module, decay: float):
         self.decay = decay
@@ -26,7 +26,7 @@ class EMA:
 
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
-        """Moves the copy towards `model` after optimiser step `step` (counted from 0)."""
+        r"""Moves the copy towards `model` after optimizer step `step` (counted from 0)."""
         weight = 1 - self.decay_at(step)
         for average, parameter in zip(self.model.parameters(), model.parameters(), strict=True):
             average.lerp_(parameter, weight)

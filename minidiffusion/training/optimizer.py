@@ -1,8 +1,8 @@
-r"""How a gradient becomes a step: AdamW for vectors, Muon for matrices, and how fast, from the first step to the last.
+r"""The optimizers, AdamW for vectors and Muon for matrices, and the schedule of the learning rate.
 
-The gradient of a weight matrix is nearly of low rank: a few directions are loud, many are faint, and a step along it
-learns the loud ones only. Muon (Jordan et al. 2024) replaces the matrix G = U S V^T by U V^T, in which all directions
-are equally loud. What a picture world says rarely (which *subject* is it?) is learnt much sooner.
+The gradient of a weight matrix is nearly of low rank: a few singular values are large, many are small, and a step along
+it moves the weights in a few directions only. Muon (Jordan et al. 2024) replaces the matrix G = U S V^T by U V^T, whose
+singular values are all equal. What captions mention rarely (which *subject* is it?) is learnt much sooner.
 """
 
 import math
@@ -12,6 +12,8 @@ from collections.abc import Iterable
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+
+Optimizers = list[torch.optim.Optimizer]
 
 
 def orthogonalise(G: Float[Tensor, "*b m n"], steps: int = 5) -> Float[Tensor, "*b m n"]:
@@ -37,7 +39,7 @@ class Muon(torch.optim.Optimizer):
         M = 0.95 M + 0.05 G,      W = (1 - lr decay) W - lr sqrt(max(1, m/n)) orthogonalise(0.95 M + 0.05 G)
 
     for a weight W of m outputs and n inputs; a convolution kernel counts every pixel of its window as an input.
-    Matrices of one shape are orthogonalised in one go.
+    Matrices of one shape are orthogonalised as one batch.
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter], lr: float, momentum: float = 0.95, weight_decay=0.0):
@@ -67,12 +69,12 @@ class Muon(torch.optim.Optimizer):
                 parameter.sub_(update.reshape(parameter.shape), alpha=lr * math.sqrt(max(1, m / n)))
 
 
-def make_optimizers(model: nn.Module, lr: float, muon: float, weight_decay: float) -> list[torch.optim.Optimizer]:
+def make_optimizers(model: nn.Module, lr: float, muon: float, weight_decay: float) -> Optimizers:
     r"""AdamW (Loshchilov & Hutter 2019), and, if `muon` > 0, Muon for the hidden matrices and kernels.
 
-    Hidden is what has neighbours on both sides: not the first nor the last layer, nor an embedding. Decay pulls on
-    matrices and kernels only: shrinking a norm's gain, a bias or an embedding row that no caption of this batch used
-    changes the function without simplifying it. Each group of parameters keeps its `peak`, the highest learning rate.
+    Hidden are all layers but the first, the last and embeddings. Weight decay applies to matrices and kernels only:
+    shrinking a norm's gain, a bias or an embedding row that no caption of this batch used changes the function without
+    simplifying it. Each group of parameters keeps its `peak`, the highest learning rate.
     """
     embeddings = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
     hidden, decayed, free = [], [], []
@@ -86,7 +88,7 @@ def make_optimizers(model: nn.Module, lr: float, muon: float, weight_decay: floa
         else:
             decayed.append(parameter)
     groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
-    optimizers: list[torch.optim.Optimizer] = [torch.optim.AdamW([g for g in groups if g["params"]], lr, fused=True)]
+    optimizers: Optimizers = [torch.optim.AdamW([g for g in groups if g["params"]], lr, fused=True)]
     if hidden:
         optimizers.append(Muon(hidden, muon, weight_decay=weight_decay))
     for optimizer in optimizers:
@@ -95,8 +97,8 @@ def make_optimizers(model: nn.Module, lr: float, muon: float, weight_decay: floa
     return optimizers
 
 
-def rise_and_fall(step: int, steps: int, warmup: int) -> float:
-    r"""The share of the peak at `step` (from 0): a linear warm-up to 1, then half a cosine to 0 after the end."""
+def warmup_cosine(step: int, steps: int, warmup: int) -> float:
+    r"""The learning rate at `step` (from 0), over its peak: a linear warm-up to 1, then half a cosine to 0."""
     if step < warmup:
         return (step + 1) / warmup
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))

@@ -1,6 +1,6 @@
-r"""A training that was killed goes on as if nothing had happened: what is preserved, and what is refused.
+r"""Checkpoints: a training that was killed goes on as if nothing had happened.
 
-The checkpoint is one file with all that step $k+1$ depends on: the weights, their average, the optimiser's moments,
+The checkpoint is one file with all that step $k+1$ depends on: the weights, their average, the optimizer's moments,
 $k$, and a *fingerprint* of the training. It is written whole or not at all (`checkpoint.write_atomically`), so a
 kill loses at most the steps since the last one. Those are then made again, bit for bit, and with them their lines of
 the log.
@@ -11,36 +11,31 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from minidiffusion.checkpoint import CheckpointError, load_state, save_state, write_atomically
 
+from .optimizer import Optimizers
+
 
 def make_fingerprint(model: nn.Module, recipe: Any, settings: dict[str, Any], **facts: int) -> str:
-    """JSON of everything that must be the same for a resumed training to be the same training."""
+    r"""JSON of everything that must be the same for a resumed training to be the same training."""
     shapes = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
     return json.dumps({"recipe": recipe, "settings": settings, **facts, "shape": shapes}, default=dataclasses.asdict)
 
 
-def preserve(
-    path: Path,
-    fingerprint: str,
-    step: int,
-    seconds: float,
-    model: nn.Module,
-    average: nn.Module,
-    optimizers: list[torch.optim.Optimizer],
+def save_checkpoint(
+    path: Path, fingerprint: str, step: int, seconds: float, model: nn.Module, ema: nn.Module, optimizers: Optimizers
 ) -> None:
     state = {"fingerprint": fingerprint, "step": step, "seconds": seconds}
     moments = [optimizer.state_dict() for optimizer in optimizers]
-    save_state(path, state | {"model": model.state_dict(), "ema": average.state_dict(), "optimizers": moments})
+    save_state(path, state | {"model": model.state_dict(), "ema": ema.state_dict(), "optimizers": moments})
 
 
-def restore(
-    path: Path, fingerprint: str, model: nn.Module, average: nn.Module, optimizers: list[torch.optim.Optimizer]
+def load_checkpoint(
+    path: Path, fingerprint: str, model: nn.Module, ema: nn.Module, optimizers: Optimizers
 ) -> tuple[int, float]:
-    """Loads what `preserve` wrote into the two networks and the optimisers; returns (step, seconds).
+    r"""Loads what `save_checkpoint` wrote into the two networks and the optimizers; returns (step, seconds).
 
     Raises `CheckpointError` when the file is damaged, or belongs to a training with another fingerprint; the sentence
     names what differs.
@@ -50,7 +45,7 @@ def restore(
         changes = differences(json.loads(state["fingerprint"]), json.loads(fingerprint))
         if not changes:
             model.load_state_dict(state["model"])
-            average.load_state_dict(state["ema"])
+            ema.load_state_dict(state["ema"])
             for optimizer, moments in zip(optimizers, state["optimizers"], strict=True):
                 optimizer.load_state_dict(moments)
             return int(state["step"]), float(state["seconds"])
@@ -63,7 +58,7 @@ def restore(
 
 
 def differences(was: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[str]:
-    """["recipe.lr was 0.001, is now 0.01", ...] for two nested dicts."""
+    r"""["recipe.lr was 0.001, is now 0.01", ...] for two nested dicts."""
     changes = []
     for name in {**was, **now}:
         old, new = was.get(name, "absent"), now.get(name, "absent")
@@ -75,7 +70,7 @@ def differences(was: dict[str, Any], now: dict[str, Any], prefix: str = "") -> l
 
 
 def clear_leftovers(folder: Path, log: Path, step: int) -> None:
-    """Removes what a killed run left behind: half-written temporary files, and the log's lines after `step`."""
+    r"""Removes what a killed run left behind: half-written temporary files, and the log's lines after `step`."""
     for leftover in folder.glob(".*.tmp"):
         leftover.unlink()
     try:

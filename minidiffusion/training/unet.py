@@ -3,43 +3,44 @@ r"""Training the denoiser on latents and captions: the latent diffusion model (a
     picture --VAE--> x_0,    caption --CLIP--> tokens,    t ~ draw_times,  eps ~ N(0, I)
     loss = weight(t) | target(x_0, eps, t) - unet(alpha_t x_0 + sigma_t eps, t, tokens) |^2
 
-VAE and CLIP are finished and stay frozen, so every picture is encoded once, before the first step. A tenth of the
-captions is replaced by the empty one: that teaches the network what "no prompt" looks like, which guidance needs.
+VAE and CLIP are trained before and stay frozen, so every picture is encoded once, before the first step. A tenth of the
+captions is replaced by the empty one: so the network learns the unconditional distribution too, which guidance needs.
 
-A network that has only seen squares draws two houses side by side when it is asked for a wide picture. So some steps
-show pages of other shapes; all pictures of one step have the same, and there are fewer the larger they are.
+A network that has only seen squares draws two houses side by side when the picture is wide. So some steps show pages of
+other shapes; all pictures of one step have the same shape, and the larger they are, the fewer.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import PIL.Image
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from tqdm import tqdm
 
-from minidiffusion.checkpoint import load_model, save_model
+from minidiffusion.checkpoint import load_model
 from minidiffusion.clip.encoder import CLIP, CLIPConfig
 from minidiffusion.clip.tokenizer import Tokenizer
 from minidiffusion.data.captioned import CaptionedPictures
 from minidiffusion.diffusion import objective
-from minidiffusion.diffusion.guidance import classifier_free
-from minidiffusion.diffusion.prediction import PredictionType, denoiser
-from minidiffusion.diffusion.sampler import dpm_solver_pp
+from minidiffusion.diffusion.prediction import PredictionType
 from minidiffusion.diffusion.schedule import ScheduleName, make_schedule
-from minidiffusion.pretrained.weights import write_index
+from minidiffusion.errors import UserError
+from minidiffusion.images.grid import picture_sheet
 from minidiffusion.latent.vae import AutoencoderKL, VAEConfig
 from minidiffusion.networks.unet import UNet, UNetConfig
 from minidiffusion.picturebook.dataset import PictureBook
+from minidiffusion.pipelines.text_to_image import TextToImage
+from minidiffusion.pretrained.weights import write_index
+from minidiffusion.prompt.parser import plain
 
-from minidiffusion.training.loop import Recipe, training_device
-from minidiffusion.images.grid import picture_sheet
+from .progress import chunks
+from .task import Recipe, Task
 
 
 @dataclass(frozen=True)
 class UNetTraining:
-    r"""Everything that decides how the denoiser turns out."""
+    r"""The settings of the denoiser's training."""
 
     recipe: Recipe = Recipe(
         steps=8_000,
@@ -58,7 +59,7 @@ class UNetTraining:
     T: int = 1000
     prediction: PredictionType = "v"
     weighting: objective.Weighting = "simple"
-    times: objective.Times = "noisier"
+    times: objective.TimestepSampling = "noisier"
     caption_dropout: float = 0.1
     shapes: tuple[tuple[int, int], ...] = ((96, 64), (64, 96), (128, 64), (64, 128))
     """Width and height of pages that are not square; of other collections there are only squares."""
@@ -68,16 +69,17 @@ class UNetTraining:
     """Of each of these shapes."""
 
 
-class UNetTask:
-    r"""The denoiser on the latents of `data`. `weights` holds the trained VAE, CLIP and tokenizer, and receives it."""
+class UNetTask(Task[UNet]):
+    r"""The denoiser on the latents of `data`. The folder of weights holds the trained VAE, CLIP and tokenizer."""
+
+    name, network = "unet", UNet
 
     def __init__(self, training: UNetTraining, data: CaptionedPictures, weights: Path):
-        self.training, self.data, self.weights = training, data, weights
-        self.settings = {"task": "unet", **asdict(training)}
-        self.device = training_device()
         self.tokenizer = Tokenizer.load(weights / "tokenizer.json")
         self.clip = load_model(weights, "clip", CLIPConfig, CLIP).to(self.device)
         self.vae = load_model(weights, "vae", VAEConfig, AutoencoderKL).to(self.device)
+        super().__init__(training, data, weights)
+        self.pipeline(self.model)  # refuses networks that do not fit, before pictures are encoded
         self.schedule = make_schedule(training.schedule, training.T)
         self.latents = [encode_all(self.vae, data, self.device)]
         if isinstance(data, PictureBook) and training.other_shapes > 0:
@@ -85,8 +87,10 @@ class UNetTask:
             for width, height in training.shapes:
                 book = PictureBook(pages, data.seed, data.split, width=width, height=height)  # the same scenes
                 self.latents.append(encode_all(self.vae, book, self.device))
-        torch.manual_seed(training.recipe.seed)
-        self.model = UNet(training.model)
+
+    def pipeline(self, model: UNet) -> TextToImage:
+        noise = (self.training.schedule, self.training.T, self.training.prediction)
+        return TextToImage(self.tokenizer, self.clip, model, self.vae, *noise)
 
     @torch.no_grad()
     def context(self, captions: list[str]) -> Float[Tensor, "b n d"]:
@@ -120,23 +124,14 @@ class UNetTask:
         which, other = torch.rand(2, generator=generator).tolist()
         return 1 + int(other * others) if others and which < self.training.other_shapes else 0
 
-    def sheet(self, model: nn.Module) -> PIL.Image.Image:
-        r"""32 captions of the data, drawn with guidance 3 from fixed noise."""
-        n = 32
-        generator = torch.Generator().manual_seed(0)
-        captions = self.data.captions(torch.arange(n) % len(self.data), generator)
-        noise = torch.randn((n, *self.latents[0].shape[1:]), generator=generator)
-        x_T = self.schedule.spread_T * noise.to(self.device)
-        denoise = denoiser(model, self.schedule, self.training.prediction)
-        denoise = classifier_free(denoise, self.context(captions), self.context([""] * n), scale=3.0)
-        *_, last = dpm_solver_pp(denoise, x_T, self.schedule.times(20))
-        return picture_sheet(self.vae.decode(last.x / self.vae.config.scaling_factor), columns=8)
+    def sheet(self, model: UNet) -> PIL.Image.Image:
+        r"""Samples for 32 captions of the data, with guidance 3 and fixed seeds."""
+        captions = self.data.captions(torch.arange(32) % len(self.data), torch.Generator().manual_seed(0))
+        prompts = [plain(caption[:1000]) for caption in captions]  # of which CLIP reads the first words
+        return picture_sheet(self.pipeline(model).generate(prompts, range(32), steps=20, guidance=3.0), columns=8)
 
-    def after_step(self) -> None:
-        pass
-
-    def save(self, folder: Path, model: nn.Module) -> None:
-        save_model(self.weights, "unet", model, self.training.model, dtype=torch.float16)
+    def save(self, folder: Path, model: UNet) -> None:
+        super().save(folder, model)
         write_index(self.weights, self.training.schedule, self.training.T, self.training.prediction)
 
 
@@ -144,11 +139,11 @@ class UNetTask:
 def encode_all(vae: AutoencoderKL, data: CaptionedPictures, device: torch.device) -> Float[Tensor, "n c h w"]:
     r"""The scaled latents of all pictures, on the CPU. Their standard deviation must be near 1.
 
-    Raises ValueError if it is not: the schedule's signal-to-noise ratio means nothing for latents of another size.
+    Raises UserError if it is not: the schedule's signal-to-noise ratios are those of data with unit variance.
     """
-    parts = tqdm(torch.arange(len(data)).split(64), desc="encoding", unit_scale=64, unit="picture", mininterval=5)
+    parts = chunks(len(data), "encoding pictures")
     means = [vae.encode(data.pictures(indices).to(device)).mode().cpu() for indices in parts]
     latents = vae.config.scaling_factor * torch.cat(means)
     if not 0.8 < latents.std() < 1.2:
-        raise ValueError(f"the latents' standard deviation is {latents.std():.3f} after scaling; it should be near 1")
+        raise UserError(f"The standard deviation of the scaled latents must be near 1, got {latents.std():.3f}.")
     return latents

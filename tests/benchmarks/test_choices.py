@@ -16,12 +16,12 @@ def test_a_row_for_each_choice():
 
 
 def test_a_row_for_each_sampler_with_what_there_is():
-    obeyed, off = "all attributes right", "RMS difference from many calls"
+    accuracy, distance = "all attributes right", "RMS difference from many calls"
     rows = [
-        row(part="pictures", sampler="heun", calls="14", metric=obeyed, value="0.9"),  # no number of steps makes 15
-        row(part="pictures", sampler="heun", calls="14", metric=off, value="0.0123"),
-        row(part="pictures", sampler="ddpm", calls="25", metric=obeyed, value="1"),
-        row(part="toy, law", sampler="plms", calls="25", metric=obeyed, value="1"),
+        row(part="pictures", sampler="heun", calls="14", metric=accuracy, value="0.9"),  # no number of steps makes 15
+        row(part="pictures", sampler="heun", calls="14", metric=distance, value="0.0123"),
+        row(part="pictures", sampler="ddpm", calls="25", metric=accuracy, value="1"),
+        row(part="toy, law", sampler="plms", calls="25", metric=accuracy, value="1"),
     ]
     header, _, *lines = samplers(rows)
     assert header == "| sampler | 6 calls | 10 calls | 15 calls | 25 calls | 50 calls |"

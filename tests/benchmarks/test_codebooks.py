@@ -6,16 +6,14 @@ import pytest
 
 from benchmarks import codebooks
 from benchmarks.harness import read_csv
-from minidiffusion.checkpoint import load_model
-from minidiffusion.pretrained.weights import find_weights
-from minidiffusion.evaluation.judge import Judge, JudgeConfig
+from minidiffusion.evaluation.judge import load_judge
 from minidiffusion.tokens.codebook import PictureTokenizerConfig
 from minidiffusion.training.codebook import CodebookTraining
 
 
 @pytest.fixture(scope="module")
 def exam():
-    return codebooks.Exam(load_model(find_weights("picturebook"), "judge", JudgeConfig, Judge), 48)
+    return codebooks.Exam(load_judge(), 48)
 
 
 def test_the_page_itself_is_right_and_an_empty_one_is_not(exam):

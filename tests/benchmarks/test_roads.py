@@ -1,36 +1,34 @@
-r"""The race of both roads, with tiny random models: is everybody asked the same, and is the work counted honestly?"""
+r"""Both pipelines compared, with tiny random models: do all get the same prompts, and are the calls counted right?"""
 
 import pytest
 import torch
 
 from benchmarks import roads
 from benchmarks.harness import read_csv
-from minidiffusion.checkpoint import load_model, save_model
+from minidiffusion.checkpoint import save_model
+from minidiffusion.evaluation.judge import Judge, JudgeConfig, load_judge
 from minidiffusion.pipelines.text_to_image import TextToImage
-from minidiffusion.pretrained.weights import find_weights
-from minidiffusion.evaluation.judge import Judge, JudgeConfig
-from minidiffusion.picturebook.scene import ATTRIBUTES
 from tests.tiny import tiny_model
 from tests.tiny_tokens import save_token_pipeline, tiny_token_pipeline
 
 
 @pytest.fixture(scope="module")
 def models():
-    writer, model = tiny_token_pipeline(size=64), tiny_model()
-    return TextToImage(writer.tokenizer, writer.clip, model.unet, model.vae, T=50), writer
+    tokens, model = tiny_token_pipeline(size=64), tiny_model()
+    return TextToImage(tokens.tokenizer, tokens.clip, model.unet, model.vae, T=50), tokens
 
 
 @pytest.fixture(scope="module")
 def exam():
-    return roads.Exam(load_model(find_weights("picturebook"), "judge", JudgeConfig, Judge), 24, 96)
+    return roads.Exam(load_judge(), 24, 96)
 
 
 def test_the_calls_are_those_that_the_networks_get(models, exam, monkeypatch):
     monkeypatch.setattr(roads, "STEPS", (2, 5))
     monkeypatch.setattr(roads, "DRAFTS", (1, 3))
-    diffusion, writer = models
-    calls, step = [], writer.transformer.step
-    monkeypatch.setattr(writer.transformer, "step", lambda ids, cache: calls.append(len(ids) / 2) or step(ids, cache))
+    diffusion, tokens = models
+    calls, step = [], tokens.transformer.step
+    monkeypatch.setattr(tokens.transformer, "step", lambda ids, cache: calls.append(len(ids) / 2) or step(ids, cache))
     hook = diffusion.unet.register_forward_hook(lambda module, inputs, output: calls.append(len(inputs[0]) / 2))
     for contender in roads.contenders(*models):
         calls.clear()
@@ -39,7 +37,7 @@ def test_the_calls_are_those_that_the_networks_get(models, exam, monkeypatch):
     hook.remove()
 
 
-def test_real_pages_obey_and_vary_noise_does_not_obey_and_one_page_a_prompt_does_not_vary(models, exam):
+def test_real_pages_are_right_and_diverse_noise_is_wrong_and_one_page_a_prompt_is_not_diverse(models, exam):
     def noise(prompts, seeds):
         return torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0)).expand(len(seeds), -1, -1, -1)
 
@@ -54,22 +52,22 @@ def test_real_pages_obey_and_vary_noise_does_not_obey_and_one_page_a_prompt_does
     assert found["noise"][f"{roads.ALL}, seen"] < 0.2
     assert 0 < 2 * found["real"][roads.FRECHET] < found["noise"][roads.FRECHET]
     assert found["alike"][f"{roads.ALL}, seen"] > 0.9
-    assert found["alike"][roads.SPREAD] < 1e-5 < 1 < found["real"][roads.SPREAD]
+    assert found["alike"][roads.DIVERSITY] < 1e-5 < 1 < found["real"][roads.DIVERSITY]
     assert roads.SECONDS not in found["real"]
 
 
 def test_it_runs_on_any_two_folders_and_leaves_rows_and_a_plot(models, tmp_path, monkeypatch):
-    diffusion, writer = models
+    diffusion, tokens = models
     diffusion.save(tmp_path / "a")
-    config = JudgeConfig({name: len(values) for name, values in ATTRIBUTES.items()}, (8, 8, 8), 32)
+    config = JudgeConfig(channels=(8, 8, 8), features=32)
     save_model(tmp_path / "a", "judge", Judge(config), config)
     (tmp_path / "b").mkdir()
-    save_token_pipeline(tmp_path / "b", writer)
+    save_token_pipeline(tmp_path / "b", tokens)
     monkeypatch.setattr(roads, "STEPS", (1, 3))
     monkeypatch.setattr(roads, "DRAFTS", (1, 2))
     folders = ("--diffusion", str(tmp_path / "a"), "--tokens", str(tmp_path / "b"))
     roads.main([*folders, "--prompts", "8", "--real", "8", "--out", str(tmp_path)])
     rows = read_csv(tmp_path / "roads.csv")
-    assert {row["road"] for row in rows} == {*roads.STYLES, *roads.YARDSTICKS}
+    assert {row["road"] for row in rows} == {*roads.STYLES, *roads.REFERENCES}
     assert len(rows) == 4 * 7 + 3 * 6 and all(row["value"] for row in rows)
     assert (tmp_path / "roads.png").stat().st_size > 20_000

@@ -1,4 +1,4 @@
-"""The benchmark of the studio: the witness that counts subjects in pictures of other shapes than the judge has seen."""
+r"""The benchmark of flags and actions: how subjects are counted in pictures of other shapes than the judge's."""
 
 import numpy as np
 import pytest
@@ -20,8 +20,8 @@ def page(side: str, width: int, height: int) -> np.ndarray:
 def test_one_subject_is_in_one_place_and_two_are_apart(studio):
     left, right = page("left", 128, 64), page("right", 128, 64)
     for one in (left, right, page("centre", 128, 64), page("centre", 64, 128)):
-        spread = apart(studio, one, "house")
-        assert spread is not None and spread <= 32
+        distance = apart(studio, one, "house")
+        assert distance is not None and distance <= 32
     assert apart(studio, np.concatenate([left[:, :64], right[:, 64:]], axis=1), "house") > 32
     assert apart(studio, np.concatenate([page("centre", 64, 64)] * 2), "house") > 32
 

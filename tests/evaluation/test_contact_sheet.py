@@ -6,8 +6,8 @@ import torch
 from PIL import Image, ImageFont
 
 from minidiffusion.checkpoint import CheckpointError
-from minidiffusion.evaluation.questions import draw_prompts, exam_rng
 from minidiffusion.evaluation.contact_sheet import FONT_SIZE, GAP, LETTERS, LINE, SIDE, STRIP, arrange, contact_sheet
+from minidiffusion.evaluation.exam_prompts import draw_prompts, exam_rng
 
 
 def flat(prompts: list[str], seeds: list[int]) -> torch.Tensor:

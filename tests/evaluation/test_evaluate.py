@@ -1,4 +1,4 @@
-r"""The examination, examined: what it says of impostors whose answers are known in advance.
+r"""The evaluation, of models whose figures are known in advance.
 
 Instead of a trained judge there is an oracle: in these tests a render carries its labels in the first pixels of its
 first row, where the oracle reads them.
@@ -17,20 +17,21 @@ from torch import nn
 
 from minidiffusion.checkpoint import CheckpointError, save_model
 from minidiffusion.clip.encoder import CLIP, CLIPConfig
-from minidiffusion.evaluation import questions
-from minidiffusion.evaluation.evaluate import EvaluateConfig, Examinee, evaluate, examine, neighbours, obedience
-from minidiffusion.pipelines.text_to_image import TextToImage
-from minidiffusion.images.pixels import to_pixels
-from minidiffusion.evaluation.questions import Prompt, companion, draw_prompts, exam_rng, renders
-from minidiffusion.evaluation.report import Report, Share
+from minidiffusion.errors import UserError
+from minidiffusion.evaluation import exam_prompts
 from minidiffusion.evaluation.contact_sheet import GAP, SIDE
-from minidiffusion.pipelines.token_to_image import TokenSamplingSettings
-from minidiffusion.evaluation.judge import Judge, JudgeConfig
+from minidiffusion.evaluation.evaluate import EvaluateConfig, Examinee, evaluate, examine, neighbours, prompt_accuracy
+from minidiffusion.evaluation.exam_prompts import ExamPrompt, companion, draw_prompts, exam_rng, renders
+from minidiffusion.evaluation.judge import CLASSES, Judge, JudgeConfig
+from minidiffusion.evaluation.report import Report, Share
+from minidiffusion.images.pixels import to_pixels
 from minidiffusion.picturebook.scene import ATTRIBUTES, Scene, random_scene
+from minidiffusion.pipelines.text_to_image import TextToImage
+from minidiffusion.pipelines.token_to_image import TokenSamplingSettings
+from minidiffusion.pretrained.weights import find_weights
 from tests.tiny import tiny_model
 from tests.tiny_tokens import save_token_pipeline, tiny_token_pipeline
 
-CLASSES = {name: len(values) for name, values in ATTRIBUTES.items()}
 QUICK = EvaluateConfig(prompts=120, held_out_prompts=60, diverse_prompts=30, real=200, training=2)
 
 
@@ -63,7 +64,7 @@ class Oracle(Judge):
 
 
 @pytest.fixture
-def prompts(monkeypatch) -> dict[str, Prompt]:
+def prompts(monkeypatch) -> dict[str, ExamPrompt]:
     r"""The world of stamps; fills up with the prompts that are asked, by their texts."""
     asked = {}
 
@@ -72,7 +73,7 @@ def prompts(monkeypatch) -> dict[str, Prompt]:
         asked.update({prompt.text: prompt for prompt in drawn})
         return drawn
 
-    monkeypatch.setattr(questions, "render", stamped)
+    monkeypatch.setattr(exam_prompts, "render", stamped)
     monkeypatch.setattr("minidiffusion.evaluation.evaluate.draw_prompts", recording)
     return asked
 
@@ -86,7 +87,7 @@ def examined(generate, config: EvaluateConfig = QUICK) -> Report:
     return examine(Examinee(generate, lambda x: 0.9 * x, Oracle()), config, training().split(100))
 
 
-def obedient(prompts: dict[str, Prompt]):
+def faithful(prompts: dict[str, ExamPrompt]):
     r"""Makes the real render of some scene of which the prompt is true: another one for each seed."""
 
     def generate(texts, seeds):
@@ -96,15 +97,15 @@ def obedient(prompts: dict[str, Prompt]):
     return generate
 
 
-def deaf(texts, seeds):
+def unconditional(texts, seeds):
     return renders([random_scene(np.random.default_rng((seed, 9)), "all") for seed in seeds])
 
 
-class TestObedient:
+class TestAFaithfulModel:
     def test_scores_what_the_judge_scores_on_real_renders(self, prompts):
-        report = examined(obedient(prompts))
+        report = examined(faithful(prompts))
         for split in ("seen", "held out"):
-            shares = report.obeyed[split]
+            shares = report.accuracy[split]
             assert shares["subject"].right == pytest.approx(0.9 * shares["subject"].n, abs=1)
             assert shares["all at once"].right == pytest.approx(0.9 * shares["all at once"].n, abs=1)
             assert all(shares[name].right == shares[name].n for name in ATTRIBUTES if name != "subject")
@@ -112,51 +113,51 @@ class TestObedient:
             assert report.ceiling[split]["all at once"] == Share(180, 200)
 
     def test_counts_only_what_is_mentioned(self, prompts):
-        report = examined(obedient(prompts))
+        report = examined(faithful(prompts))
         seen = [p for p in prompts.values() if not p.scene.held_out][: QUICK.prompts]
-        assert report.obeyed["seen"]["subject"].n == QUICK.prompts
-        assert 0 < report.obeyed["seen"]["size"].n < 0.8 * QUICK.prompts
-        assert report.obeyed["seen"]["colour"].n == sum("colour" in p.mentioned for p in seen)
-        assert report.obeyed["held out"]["colour"].n == QUICK.held_out_prompts
-        assert report.obeyed["seen"]["every single"].n == sum(report.obeyed["seen"][name].n for name in ATTRIBUTES)
+        assert report.accuracy["seen"]["subject"].n == QUICK.prompts
+        assert 0 < report.accuracy["seen"]["size"].n < 0.8 * QUICK.prompts
+        assert report.accuracy["seen"]["colour"].n == sum("colour" in p.mentioned for p in seen)
+        assert report.accuracy["held out"]["colour"].n == QUICK.held_out_prompts
+        assert report.accuracy["seen"]["every single"].n == sum(report.accuracy["seen"][name].n for name in ATTRIBUTES)
 
     def test_is_as_near_and_as_varied_as_real_renders(self, prompts):
-        report = examined(obedient(prompts))
+        report = examined(faithful(prompts))
         assert not report.neighbours.copies
         assert report.frechet["generated"] < 3 * report.frechet["real"]
         for unit in ("pixels", "features"):
-            assert report.spread[unit]["generated"] == pytest.approx(report.spread[unit]["real"], rel=0.1)
+            assert report.diversity[unit]["generated"] == pytest.approx(report.diversity[unit]["real"], rel=0.1)
 
     def test_every_language_is_reported(self, prompts):
-        obeyed = examined(obedient(prompts)).obeyed
-        assert list(obeyed) == ["seen", "held out", "seen, en", "held out, en", "seen, zh", "held out, zh"]
-        assert obeyed["seen, en"]["all at once"].n == obeyed["seen, zh"]["all at once"].n == QUICK.prompts / 2
+        accuracy = examined(faithful(prompts)).accuracy
+        assert list(accuracy) == ["seen", "held out", "seen, en", "held out, en", "seen, zh", "held out, zh"]
+        assert accuracy["seen, en"]["all at once"].n == accuracy["seen, zh"]["all at once"].n == QUICK.prompts / 2
 
 
-class TestImpostors:
-    def test_one_that_does_not_listen_scores_at_chance(self, prompts):
+class TestOtherModels:
+    def test_one_that_ignores_the_prompt_scores_at_chance(self, prompts):
         many = EvaluateConfig(prompts=300, held_out_prompts=2, diverse_prompts=2, real=20)
-        shares = examined(deaf, many).obeyed["seen"]
+        shares = examined(unconditional, many).accuracy["seen"]
         for name, k in CLASSES.items():
             sigma = (1 / k * (1 - 1 / k) / shares[name].n) ** 0.5
             assert shares[name].right / shares[name].n == pytest.approx(1 / k, abs=4 * sigma)
         assert shares["all at once"].right < 10
 
-    def test_one_that_recites_the_training_pictures_is_caught(self, prompts):
+    def test_one_that_copies_the_training_pictures_is_found_out(self, prompts):
         pages = training()
 
-        def recite(texts, seeds):
+        def copy(texts, seeds):
             noise = torch.randn(len(seeds), 3, 64, 64, generator=torch.Generator().manual_seed(seeds[0]))
             return pages[[seed % len(pages) for seed in seeds]] + 0.05 * noise
 
-        near = examined(recite).neighbours
+        near = examined(copy).neighbours
         assert near.copies and near.closer == Share(QUICK.prompts, QUICK.prompts) and near.ratio < 0.5
 
-    def test_one_that_makes_one_picture_a_prompt_has_no_spread(self, prompts):
-        obey = obedient(prompts)
-        spread = examined(lambda texts, seeds: obey(texts, [0] * len(seeds))).spread
-        assert spread["pixels"]["generated"] == spread["features"]["generated"] == 0
-        assert spread["pixels"]["real"] > 0.1
+    def test_one_that_draws_one_picture_a_prompt_has_no_diversity(self, prompts):
+        draw = faithful(prompts)
+        diversity = examined(lambda texts, seeds: draw(texts, [0] * len(seeds))).diversity
+        assert diversity["pixels"]["generated"] == diversity["features"]["generated"] == 0
+        assert diversity["pixels"]["real"] > 0.1
 
     def test_one_that_makes_grey_pictures_is_far_from_real_renders(self, prompts):
         frechet = examined(lambda texts, seeds: torch.zeros(len(seeds), 3, 64, 64)).frechet
@@ -169,19 +170,19 @@ def test_every_generated_picture_has_its_own_seed_and_no_batch_is_too_large(prom
 
     def generate(texts, seeds):
         asked.append(seeds)
-        return deaf(texts, seeds)
+        return unconditional(texts, seeds)
 
     examined(generate, EvaluateConfig(prompts=20, held_out_prompts=5, diverse_prompts=2, real=20, batch=8))
     assert asked[:5] == [list(range(8)), list(range(8, 16)), list(range(16, 20)), list(range(8)), list(range(5))]
 
 
-def test_a_picture_may_disobey_in_what_its_prompt_leaves_open():
+def test_attributes_that_a_prompt_does_not_mention_do_not_count():
     scene = Scene("cat", "blue", "sea", "night", "ink", "small", "left")
-    prompts = [Prompt(scene, "a cat at night", frozenset({"subject", "sky"}), "en")] * 2
+    prompts = [ExamPrompt(scene, "a cat at night", frozenset({"subject", "sky"}), "en")] * 2
     answers = torch.tensor([scene.labels, scene.labels])
-    answers[0, 1:3] += 1  # another colour, another place: both left open
-    answers[1, 3] += 1  # another sky: stated
-    shares = obedience(prompts, answers)["seen"]
+    answers[0, 1:3] += 1  # another colour, another place: both not mentioned
+    answers[1, 3] += 1  # another sky: mentioned
+    shares = prompt_accuracy(prompts, answers)["seen"]
     assert shares["subject"] == Share(2, 2) and shares["sky"] == Share(1, 2) and shares["colour"] == Share(0, 0)
     assert shares["every single"] == Share(3, 4) and shares["all at once"] == Share(1, 2)
 
@@ -195,16 +196,16 @@ def test_neighbours_are_medians_and_the_share_nearer_than_one_percent_of_real_on
 
 class TestReport:
     def test_the_table_shows_every_figure_with_its_interval(self, prompts):
-        report = examined(obedient(prompts))
+        report = examined(faithful(prompts))
         table = report.table()
-        assert str(report.obeyed["held out"]["all at once"]) == "90.0 (79.9 to 95.3)"
-        for words in ("90.0 (79.9 to 95.3)", "watercolor", "real, rebuilt", "a grid of 4", "copying? ", "threads"):
+        assert str(report.accuracy["held out"]["all at once"]) == "90.0 (79.9 to 95.3)"
+        for words in ("90.0 (79.9 to 95.3)", "watercolor", "real, rebuilt", "a grid of 4", "copy? ", "threads"):
             assert words in table
         rows = [line for line in table.splitlines() if line.startswith("| every single")]
         assert len(rows) == 2 and rows[0].count("|") == 8 and rows[1].count("|") == 10
 
     def test_json_holds_the_same_with_counts_and_intervals(self, prompts):
-        report = examined(obedient(prompts))
+        report = examined(faithful(prompts))
         data = json.loads(report.to_json())
         share = data["obeyed"]["held out"]["all at once"]
         assert (share["right"], share["n"]) == (54, 60)
@@ -213,16 +214,30 @@ class TestReport:
         assert data["neighbours"]["copies"] is False and data["settings"]["prompts"] == QUICK.prompts
         assert set(data["psnr"]) == {*ATTRIBUTES["style"], "mean"}
 
+    def test_json_is_read_again_as_the_report_that_it_was(self, prompts):
+        report = examined(faithful(prompts))
+        again = Report.from_json(report.to_json())
+        assert again == report and again.table() == report.table()
+
+    def test_the_shipped_reports_are_read_and_their_model_card_has_their_tables(self):
+        card = (find_weights("picturebook") / "README.md").read_text()
+        for name in ("evaluation.json", "tokens_evaluation.json"):
+            assert Report.from_json((find_weights("picturebook") / name).read_text()).table() in card
+
     def test_nothing_counted_is_not_a_share(self):
         assert str(Share(0, 0)) == "none"
 
 
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
-    [({"prompts": 1}, "prompts must be at least 2"), ({"batch": 0}, "batch must"), ({"seed": -1}, "seed must")],
+    [
+        ({"prompts": 1}, "^prompts must be at least 2, got 1."),
+        ({"batch": 0}, "^batch must be at least 1, got 0."),
+        ({"seed": -1}, "^seed must be at least 0, got -1."),
+    ],
 )
 def test_bad_settings_are_refused_with_a_sentence(wrong, sentence):
-    with pytest.raises(ValueError, match=sentence):
+    with pytest.raises(UserError, match=sentence):
         EvaluateConfig(**wrong)
 
 
@@ -242,12 +257,12 @@ class TestWeights:
         config = JudgeConfig(attributes, channels=(8, 8, 8, 8), features=16)
         save_model(folder, "judge", Judge(config), config)
 
-    def test_are_examined_from_end_to_end(self, folder, tmp_path):
+    def test_are_evaluated_from_end_to_end(self, folder, tmp_path):
         out, sheet = tmp_path / "report.json", tmp_path / "sheet.png"
         counts = {"prompts": 4, "held_out_prompts": 3, "diverse_prompts": 2, "real": 60, "training": 5}
         config = EvaluateConfig(**counts, steps=2, guidance=3.0, weights=str(folder), out=out, sheet=sheet)
         report = evaluate(config)
-        assert report.obeyed["seen"]["all at once"].n == 4 and report.obeyed["held out"]["all at once"].n == 3
+        assert report.accuracy["seen"]["all at once"].n == 4 and report.accuracy["held out"]["all at once"].n == 3
         assert json.loads(out.read_text()) == json.loads(report.to_json())
 
         prompt = draw_prompts(1, exam_rng(0), language="en")[0].text
@@ -261,22 +276,22 @@ class TestWeights:
         reconstruct = Examinee.load(EvaluateConfig(weights=str(folder))).reconstruct
         torch.testing.assert_close(reconstruct(x), vae.decode(vae.encode(x).mode()).clamp(-1, 1), rtol=1e-4, atol=1e-5)
 
-    def test_the_other_road_is_asked_the_same_by_the_same_judge(self, tmp_path, folder):
-        writer = tiny_token_pipeline(size=64)
-        weights = save_token_pipeline(tmp_path / "tokens", writer)
+    def test_of_the_token_pipeline_are_evaluated_by_the_same_judge(self, tmp_path, folder):
+        pipeline = tiny_token_pipeline(size=64)
+        weights = save_token_pipeline(tmp_path / "tokens", pipeline)
         self.save_judge(weights, CLASSES)
         counts = {"prompts": 3, "held_out_prompts": 2, "diverse_prompts": 2, "real": 60, "training": 5}
         config = EvaluateConfig(**counts, model="tokens", drafts=2, guidance=4.0, weights=str(weights))
         report = evaluate(config)
-        assert report.obeyed["seen"]["all at once"].n == 3
+        assert report.accuracy["seen"]["all at once"].n == 3
         assert report.settings["how"] == "tokens, the best of 2 drafts, guidance 4.0"
         assert "tokens, the best of 2 drafts" in report.table()
 
         examinee, x = Examinee.load(config), renders([random_scene(np.random.default_rng(0))])
         prompts = ["a red house", "一只猫"]
-        expected = writer.generate(prompts, [5, 6], TokenSamplingSettings(4.0, drafts=2))
+        expected = pipeline.generate(prompts, [5, 6], TokenSamplingSettings(4.0, drafts=2))
         torch.testing.assert_close(examinee.generate(prompts, [5, 6]), expected)
-        torch.testing.assert_close(examinee.reconstruct(x), writer.decode(writer.codebook.encode(x).flatten(1)))
+        torch.testing.assert_close(examinee.reconstruct(x), pipeline.decode(pipeline.codebook.encode(x).flatten(1)))
         assert Examinee.load(EvaluateConfig(weights=str(folder))).how == "25 steps of dpm++, guidance 2.5"
         assert Examinee.load(replace(config, drafts=1, guidance=None)).how == "tokens, guidance 1.5"
 

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from minidiffusion.checkpoint import load_model, save_model
+from minidiffusion.errors import UserError
 from minidiffusion.evaluation.judge import Judge, JudgeConfig, judge_loss
 
 ATTRIBUTES = {"subject": 5, "colour": 3, "side": 2}
@@ -21,7 +22,7 @@ def test_one_head_for_each_attribute_in_order():
     ]
 
 
-def test_a_verdict_depends_on_no_other_picture_of_the_batch():
+def test_a_prediction_depends_on_no_other_picture_of_the_batch():
     judge, x = small_judge().train(), torch.randn(4, 3, 64, 64)
     torch.testing.assert_close(judge.features(x)[:1], judge.features(x[:1]), rtol=1e-5, atol=1e-6)
 
@@ -80,13 +81,13 @@ def test_comes_back_from_disk_with_its_heads_in_order(tmp_path):
 
 
 def test_bad_configurations_pictures_and_labels_are_refused_with_a_sentence():
-    with pytest.raises(ValueError, match="at least two classes"):
+    with pytest.raises(UserError, match="at least two classes"):
         JudgeConfig(attributes={"subject": 1})
-    with pytest.raises(ValueError, match="multiples of 8"):
+    with pytest.raises(UserError, match="channels must be positive multiples of 8"):
         JudgeConfig(attributes=ATTRIBUTES, channels=(12,))
-    with pytest.raises(ValueError, match="multiple of 16"):
+    with pytest.raises(UserError, match="multiple of 16"):
         JudgeConfig(attributes=ATTRIBUTES, picture_size=40)
-    with pytest.raises(ValueError, match="64x64, got 32x32"):
+    with pytest.raises(ValueError, match="64 x 64, got 32 x 32"):
         small_judge()(torch.zeros(1, 3, 32, 32))
-    with pytest.raises(ValueError, match="one label column"):
+    with pytest.raises(ValueError, match="a label column"):
         judge_loss({"a": torch.zeros(2, 2)}, torch.zeros(2, 3, dtype=torch.long))

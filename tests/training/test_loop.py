@@ -2,6 +2,7 @@ import contextlib
 import dataclasses
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,15 +11,12 @@ from tiny_task import TinyConfig, TinyNetwork, TinyTask
 from torch import nn
 
 from minidiffusion.checkpoint import load_model, load_state
+from minidiffusion.errors import UserError
 from minidiffusion.training import loop
-from minidiffusion.training.loop import (
-    Recipe,
-    derive_seed,
-    make_generator,
-    run_with_progress,
-    train,
-)
-from minidiffusion.training.optimizer import rise_and_fall
+from minidiffusion.training.loop import derive_seed, make_generator, train
+from minidiffusion.training.optimizer import warmup_cosine
+from minidiffusion.training.progress import run_with_progress
+from minidiffusion.training.task import Recipe, Task
 
 RECIPE = Recipe(steps=12, batch=8, lr=1e-2, warmup=4, ema=0.9, save_every=5, sheet_every=4, log_every=3)
 
@@ -33,8 +31,8 @@ def read_log(folder):
 @pytest.mark.parametrize("name", ["lr", "weight_decay", "clip_grad", "ema"])
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_recipe_refuses_what_is_not_finite(name, value):
-    with pytest.raises(ValueError, match=f"^{name} must be a finite number, not {value}"):
-        dataclasses.replace(RECIPE, **{name: value})
+    with pytest.raises(UserError, match=f"^{name} must be finite, got {value}\\."):
+        replace(RECIPE, **{name: value})
 
 
 NUMBERS = [field for field in dataclasses.fields(Recipe) if field.type is not bool]
@@ -42,32 +40,32 @@ NUMBERS = [field for field in dataclasses.fields(Recipe) if field.type is not bo
 
 @pytest.mark.parametrize("field", NUMBERS, ids=lambda field: field.name)
 def test_recipe_refuses_negative_numbers(field):
-    with pytest.raises(ValueError, match=f"^{field.name} must be .*, not -1"):
-        dataclasses.replace(RECIPE, **{field.name: field.type(-1)})
+    with pytest.raises(UserError, match=f"^{field.name} must be .*, got -1"):
+        replace(RECIPE, **{field.name: field.type(-1)})
 
 
 @pytest.mark.parametrize("name", ["steps", "batch", "lr", "clip_grad", "save_every", "log_every"])
 def test_recipe_refuses_zero_where_nothing_would_happen(name):
-    with pytest.raises(ValueError, match=f"^{name} must be greater than 0, not 0"):
-        dataclasses.replace(RECIPE, **{name: type(getattr(RECIPE, name))(0)})
+    with pytest.raises(UserError, match=f"^{name} must be greater than 0, got 0"):
+        replace(RECIPE, **{name: type(getattr(RECIPE, name))(0)})
 
 
 def test_recipe_refuses_a_warmup_longer_than_the_training_and_an_average_that_never_moves():
-    with pytest.raises(ValueError, match="warmup"):
-        dataclasses.replace(RECIPE, warmup=13)
-    with pytest.raises(ValueError, match="ema must be at least 0 and less than 1, not 1"):
-        dataclasses.replace(RECIPE, ema=1.0)
+    with pytest.raises(UserError, match=r"^warmup must be at most the number of steps, 12, got 13\."):
+        replace(RECIPE, warmup=13)
+    with pytest.raises(UserError, match=r"^ema must be at least 0 and less than 1, got 1"):
+        replace(RECIPE, ema=1.0)
 
 
 def test_recipe_allows_to_switch_off_what_is_optional():
-    assert dataclasses.replace(RECIPE, ema=0.0, warmup=0, weight_decay=0.0, sheet_every=0).sheet_every == 0
+    assert replace(RECIPE, ema=0.0, warmup=0, weight_decay=0.0, sheet_every=0).sheet_every == 0
 
 
 # ------------------------------------------------------------------------------------------------ optimiser
 
 
 def test_loop_uses_the_schedule_and_shortens_gradients(tmp_path):
-    recipe = dataclasses.replace(RECIPE, clip_grad=0.01)
+    recipe = replace(RECIPE, clip_grad=0.01)
     task, lengths = TinyTask(), []
     task.after_step = lambda: lengths.append(nn.utils.get_total_norm([p.grad for p in task.model.parameters()]).item())
     list(train(task, recipe, tmp_path))
@@ -75,7 +73,7 @@ def test_loop_uses_the_schedule_and_shortens_gradients(tmp_path):
     assert read_log(tmp_path)[0]["gradient_norm"] > 0.1  # the log tells the length before
     (optimizer,) = load_state(tmp_path / "training.pt")["optimizers"]
     rates = [group["lr"] for group in optimizer["param_groups"]]
-    assert rates == [recipe.lr * rise_and_fall(11, 12, recipe.warmup)] * 2
+    assert rates == [recipe.lr * warmup_cosine(11, 12, recipe.warmup)] * 2
 
 
 # ------------------------------------------------------------------------------------------------ randomness
@@ -92,7 +90,7 @@ def test_every_seed_step_and_stream_has_its_own_numbers():
 
 def test_steps_draw_from_all_pictures_and_do_not_repeat(tmp_path):
     task = TinyTask()
-    list(train(task, dataclasses.replace(RECIPE, steps=60), tmp_path))
+    list(train(task, replace(RECIPE, steps=60), tmp_path))
     batches = [tuple(indices.tolist()) for indices, _ in task.seen]
     assert len(set(batches)) == 60
     assert {i for batch in batches for i in batch} == set(range(50))
@@ -101,7 +99,7 @@ def test_steps_draw_from_all_pictures_and_do_not_repeat(tmp_path):
 
 def test_another_seed_is_another_training(tmp_path):
     losses = [
-        [record.loss for record in train(TinyTask(), dataclasses.replace(RECIPE, seed=seed), tmp_path / str(i))]
+        [record.loss for record in train(TinyTask(), replace(RECIPE, seed=seed), tmp_path / str(i))]
         for i, seed in enumerate([0, 0, 1])
     ]
     assert losses[0] == losses[1] != losses[2]
@@ -111,7 +109,7 @@ def test_another_seed_is_another_training(tmp_path):
 
 
 def test_training_learns_and_records_every_step(tmp_path):
-    recipe = dataclasses.replace(RECIPE, steps=200)
+    recipe = replace(RECIPE, steps=200)
     records = list(train(TinyTask(noisy=False), recipe, tmp_path))
     assert [record.step for record in records] == list(range(1, 201))
     first, last = (sum(r.loss for r in part) for part in (records[:20], records[-20:]))
@@ -151,14 +149,33 @@ def test_average_is_what_is_saved_at_the_end(tmp_path):
     assert not torch.equal(saved["head.weight"], task.model.head.weight)
 
 
-def test_a_task_without_a_sheet_gets_none(tmp_path):
-    task = TinyTask()
-    task.sheet = lambda model: None
-    list(train(task, RECIPE, tmp_path))
-    assert not list(tmp_path.glob("sheet*"))
+@dataclasses.dataclass(frozen=True)
+class LeastTraining:
+    recipe: Recipe = RECIPE
+    model: TinyConfig = TinyConfig(4)
 
 
-def test_progress_bar_tells_loss_and_speed(tmp_path, capsys):
+class LeastTask(Task[TinyNetwork]):
+    name, network = "least", TinyNetwork
+
+    def loss(self, model, indices, generator):
+        return model(self.data[indices], indices % 4).square().mean(), {}
+
+
+def test_a_task_needs_no_more_than_a_network_and_a_loss(tmp_path):
+    tasks = [LeastTask(LeastTraining(replace(RECIPE, seed=seed)), torch.ones(9, 3), tmp_path) for seed in (3, 3, 4)]
+    same, also_same, other = (task.model.head.weight for task in tasks)
+    assert torch.equal(same, also_same) and not torch.equal(same, other)
+    list(train(tasks[0], RECIPE, tmp_path / "training"))
+    assert not list((tmp_path / "training").glob("sheet*"))
+    saved = load_model(tmp_path, "least", TinyConfig, TinyNetwork)
+    average = load_state(tmp_path / "training" / "training.pt")["ema"]["head.weight"]
+    assert torch.equal(saved.head.weight, average.half().float())
+    assert json.loads((tmp_path / "least.json").read_text()) == {"width": 4}
+    assert json.loads((tmp_path / "training" / "summary.json").read_text())["settings"]["task"] == "least"
+
+
+def test_the_progress_bar_shows_loss_and_speed(tmp_path, capsys):
     assert run_with_progress(train(TinyTask(), RECIPE, tmp_path), RECIPE.steps, "tiny").step == 12
     bar = capsys.readouterr().err
     assert "tiny: 100%" in bar and "12/12" in bar and "loss=" in bar and "pictures/s=" in bar
@@ -178,7 +195,7 @@ def test_a_loss_that_is_not_finite_stops_before_it_spoils_the_checkpoint(tmp_pat
     task = TinyTask()
     honest = task.loss
     task.loss = lambda *args: honest(*args) if len(task.seen) < 7 else (task.model.head.bias.sum() * math.nan, {})
-    with pytest.raises(FloatingPointError, match=r"^The loss became nan .* at step 8; .*smaller lr than 0.01"):
+    with pytest.raises(UserError, match=r"^The loss became nan .* at step 8; .*smaller lr than 0.01"):
         list(train(task, RECIPE, tmp_path))
     state = load_state(tmp_path / "training.pt")
     assert state["step"] == 5
@@ -188,7 +205,7 @@ def test_a_loss_that_is_not_finite_stops_before_it_spoils_the_checkpoint(tmp_pat
 def test_no_pictures_no_training(tmp_path):
     task = TinyTask()
     task.data = []
-    with pytest.raises(ValueError, match="no pictures"):
+    with pytest.raises(UserError, match="no pictures"):
         next(train(task, RECIPE, tmp_path))
 
 
@@ -197,7 +214,7 @@ def test_no_pictures_no_training(tmp_path):
 
 @pytest.mark.slow
 def test_two_processes_take_the_steps_of_one(nursery, tmp_path):
-    recipe = dataclasses.replace(RECIPE, steps=5, log_every=1, sheet_every=0)
+    recipe = replace(RECIPE, steps=5, log_every=1, sheet_every=0)
     job = {"task": {"noisy": False}, "recipe": dataclasses.asdict(recipe)}
     torchrun = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(nursery.free_port())}
     children = [nursery.start(folder=str(tmp_path / "one"), **job)]
@@ -219,5 +236,5 @@ def test_two_processes_take_the_steps_of_one(nursery, tmp_path):
 
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "process_group", lambda device: contextlib.nullcontext((0, 3)))
-    with pytest.raises(ValueError, match="A batch of 8 cannot be shared evenly by 3 processes"):
+    with pytest.raises(UserError, match=r"^batch must be a multiple of the number of processes, 3, got 8"):
         next(train(TinyTask(), RECIPE, tmp_path))

@@ -7,7 +7,7 @@ from torch import nn
 
 from minidiffusion.networks.unet import UNet, UNetConfig
 from minidiffusion.tokens.seq2seq import Seq2Seq, Seq2SeqConfig
-from minidiffusion.training.optimizer import Muon, make_optimizers, orthogonalise, rise_and_fall
+from minidiffusion.training.optimizer import Muon, make_optimizers, orthogonalise, warmup_cosine
 
 
 def rand(*shape, seed=0):
@@ -112,9 +112,9 @@ def test_muon_moves_the_hidden_matrices_and_adamw_the_rest():
 
 
 def test_learning_rate_climbs_a_line_and_descends_half_a_cosine():
-    rates = [rise_and_fall(step, steps=12, warmup=4) for step in range(12)]
+    rates = [warmup_cosine(step, steps=12, warmup=4) for step in range(12)]
     cosine = [0.5 * (1 + math.cos(math.pi * i / 8)) for i in range(8)]
     assert rates == pytest.approx([0.25, 0.5, 0.75, 1.0, *cosine], rel=1e-12)
     assert rates[8] == pytest.approx(0.5) and rates[11] > 0
-    assert rise_and_fall(3, steps=4, warmup=4) == 1
-    assert rise_and_fall(0, steps=3, warmup=0) == 1
+    assert warmup_cosine(3, steps=4, warmup=4) == 1
+    assert warmup_cosine(0, steps=3, warmup=0) == 1

@@ -10,8 +10,9 @@ import torch
 from tiny_task import TinyTask
 
 from minidiffusion.checkpoint import CheckpointError, load_state, save_state
-from minidiffusion.training.loop import Recipe, train
+from minidiffusion.training.loop import train
 from minidiffusion.training.resume import differences
+from minidiffusion.training.task import Recipe
 
 RECIPE = Recipe(steps=20, batch=8, lr=1e-2, warmup=4, ema=0.9, save_every=5, sheet_every=5, log_every=2)
 

@@ -10,8 +10,9 @@ from PIL import Image
 from torch import nn
 
 from minidiffusion.checkpoint import save_model
-from minidiffusion.training.loop import Recipe, train
+from minidiffusion.training.loop import train
 from minidiffusion.training.optimizer import make_optimizers
+from minidiffusion.training.task import Recipe, Task
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +34,7 @@ class TinyNetwork(nn.Module):
         return self.head(self.norm(self.noisy(self.linear(x) + self.table(kind))))[:, 0]
 
 
-class TinyTask:
+class TinyTask(Task[TinyNetwork]):
     """Predicts the sum of three numbers; `noisy=False` draws nothing from any generator."""
 
     def __init__(self, noisy: bool = True, width: int = 8):
@@ -57,9 +58,6 @@ class TinyTask:
         grey = int(model.head.bias.item() * 1e4) % 256
         return Image.new("L", (2, 2), grey)
 
-    def after_step(self):
-        pass
-
     def save(self, folder, model):
         save_model(folder, "tiny", model, self.config)
 
@@ -80,8 +78,8 @@ def main() -> None:
             tell(child=child)
             continue
         os.environ |= job.get("environment", {})
-        for record in train(TinyTask(**job["task"]), Recipe(**job["recipe"]), job["folder"], resume=True):
-            tell(step=record.step)
+        for progress in train(TinyTask(**job["task"]), Recipe(**job["recipe"]), job["folder"], resume=True):
+            tell(step=progress.step)
         os._exit(0)
 
 

@@ -1,18 +1,18 @@
 import numpy as np
 import torch
 
-from minidiffusion.evaluation.questions import companion, draw_prompts, exam_rng, renders
+from minidiffusion.evaluation.exam_prompts import companion, draw_prompts, exam_rng, renders
 from minidiffusion.picturebook.scene import HELD_OUT, SPLITS, scene_of_page
 
 
-def test_languages_take_turns_or_not():
+def test_languages_alternate_or_not():
     assert [p.language for p in draw_prompts(4, exam_rng(0))] == ["en", "zh", "en", "zh"]
     english = draw_prompts(20, exam_rng(0), language="en")
     assert all(p.text.isascii() for p in english)
     assert not any(p.text.isascii() for p in draw_prompts(20, exam_rng(0), language="zh"))
 
 
-def test_the_same_seed_asks_the_same():
+def test_the_same_seed_draws_the_same_prompts():
     assert draw_prompts(10, exam_rng(3)) == draw_prompts(10, exam_rng(3))
     assert draw_prompts(10, exam_rng(3)) != draw_prompts(10, exam_rng(4))
 
@@ -42,9 +42,9 @@ def test_a_held_out_prompt_has_companions_too():
     assert companion(prompt, np.random.default_rng(0)).held_out
 
 
-def test_no_question_is_a_page_of_a_picture_book():
-    asked = {p.scene for split in SPLITS for p in draw_prompts(50, exam_rng(0), split)}
-    assert not asked & {scene_of_page(i, seed, split) for i in range(50) for seed in (0, 1) for split in SPLITS}
+def test_no_prompt_is_about_a_page_of_a_picture_book():
+    drawn = {p.scene for split in SPLITS for p in draw_prompts(50, exam_rng(0), split)}
+    assert not drawn & {scene_of_page(i, seed, split) for i in range(50) for seed in (0, 1) for split in SPLITS}
 
 
 def test_renders_are_pictures_for_networks():
