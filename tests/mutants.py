@@ -387,9 +387,9 @@ MUTANTS += [
     ),
     Mutant(
         "studio: every picture of a grid forgets the same words",
-        "minidiffusion/pipelines/inpainting.py",
-        "each = [steer(prompt, seed, seen) for seed in seeds]",
-        "each = [steer(prompt, seeds[0], seen) for seed in seeds]",
+        "minidiffusion/prompt/conditions.py",
+        "each = [weighted_texts(prompt, seed, extra) for",
+        "each = [weighted_texts(prompt, seeds[0], extra) for",
         "tests/actions/test_actions.py::test_each_picture_of_a_grid_is_what_its_seed_alone_would_have_made",
     ),
     Mutant(
