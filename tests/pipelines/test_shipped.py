@@ -4,14 +4,14 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
-from minidiffusion.evaluation.questions import draw_prompts, exam_rng, renders
 
 from minidiffusion.actions.upscale import enlarge
 from minidiffusion.checkpoint import load_model
 from minidiffusion.clip.encoder import CLIP, CLIPConfig
 from minidiffusion.clip.tokenizer import Tokenizer
-from minidiffusion.evaluation.evaluate import obedience, read
-from minidiffusion.evaluation.judge import Judge, JudgeConfig
+from minidiffusion.evaluation.evaluate import prompt_accuracy
+from minidiffusion.evaluation.exam_prompts import draw_prompts, exam_rng, renders
+from minidiffusion.evaluation.judge import Judge, JudgeConfig, read_attributes
 from minidiffusion.images.pixels import psnr
 from minidiffusion.latent.vq import usage
 from minidiffusion.picturebook.draw import render
@@ -65,7 +65,7 @@ def test_it_does_what_it_is_told_and_only_with_guidance(model):
 
     def found(guidance: float) -> float:
         pictures = model.generate([p.text for p in prompts], range(32), steps=15, guidance=guidance)
-        share = obedience(prompts, read(judge, pictures))["seen"]["every single"]
+        share = prompt_accuracy(prompts, read_attributes(judge, pictures))["seen"]["every single"]
         return share.right / share.n
 
     assert found(2.5) > 0.95
@@ -80,7 +80,7 @@ def test_what_is_written_as_tokens_is_what_the_prompt_says_and_only_with_the_pro
     def found(guidance: float | None) -> float:
         pictures = writer.generate([p.text for p in prompts], range(64), TokenSamplingSettings(guidance))
         with torch.no_grad():
-            share = obedience(prompts, read(judge, pictures))["seen"]["every single"]
+            share = prompt_accuracy(prompts, read_attributes(judge, pictures))["seen"]["every single"]
         return share.right / share.n
 
     assert found(None) > 0.93
