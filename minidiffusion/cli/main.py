@@ -40,22 +40,44 @@ from minidiffusion.actions import names
 from minidiffusion.errors import UserError, quoted
 from minidiffusion.version import __version__
 
+COMMANDS = (
+    *("imagine", "flags", "book", "icons", "pattern", "shorten"),
+    *("again", "describe", "look", "clip", "search"),
+    *("app", "train", "evaluate"),
+)
 
-def commands() -> dict[str, Callable[[Sequence[str]], None]]:
-    r"""Every command by name: a function of the arguments after it."""
-    from .action import act
-    from .again import again
-    from .applications import book, icons, pattern
-    from .clip import clip, search
-    from .describe import describe, shorten
-    from .evaluate import evaluate
-    from .imagine import flags, imagine
-    from .look import look
-    from .studio import app
-    from .train import train
 
-    own = (imagine, flags, book, icons, pattern, shorten, again, describe, look, clip, search, app, train, evaluate)
-    return {each.__name__: each for each in own} | {name: partial(act, name) for name in picture_actions()}
+def commands() -> list[str]:
+    r"""All commands: those above, and every action that is applied to pictures."""
+    return [*COMMANDS, *picture_actions()]
+
+
+def find(command: str) -> Callable[[Sequence[str]], None]:
+    r"""A command as a function of the arguments after it, from a module that is imported only now."""
+    match command:
+        case "imagine" | "flags":
+            from . import imagine as module
+        case "book" | "icons" | "pattern":
+            from . import applications as module
+        case "describe" | "shorten":
+            from . import describe as module
+        case "clip" | "search":
+            from . import clip as module
+        case "again":
+            from . import again as module
+        case "look":
+            from . import look as module
+        case "train":
+            from . import train as module
+        case "evaluate":
+            from . import evaluate as module
+        case "app":
+            from . import studio as module
+        case action:
+            from .action import act
+
+            return partial(act, action)
+    return getattr(module, command)
 
 
 def picture_actions() -> list[str]:
@@ -113,8 +135,8 @@ def run(arguments: Sequence[str]) -> None:
             print(help_text())
         case ["--version", *_]:
             print(__version__)
-        case [command, *rest] if command in (known := commands()):
-            known[command](rest)
+        case [command, *rest] if command in commands():
+            find(command)(rest)
         case _:
             given = f"{quoted(arguments[0])} is not a command" if arguments else "A command is missing"
             raise UserError(f"{given}; the commands: {', '.join(commands())}.")

@@ -60,6 +60,8 @@ def train(arguments: Sequence[str]) -> None:
         """Go on where an earlier training stopped."""
 
     options = parse(Train, "train", arguments)
+    if options.pictures < 1:
+        raise UserError(f"pictures must be at least 1, got {options.pictures}.")
     match options.network, options.data:
         case UpscalerTraining() | JudgeTraining() | DigitsTraining(), name if name != DATA:
             learns = "digits" if isinstance(options.network, DigitsTraining) else "the picture book"
