@@ -1,14 +1,16 @@
-r"""The studio in a browser: `minidiffusion app`.
+r"""The studio, a web page for everything that can be done with pictures: `minidiffusion app`.
 
-    serve.py    the door: which requests come in at all
-    page.py     what is on the page, in Gradio
-    html.py     the parts of the page that are text
-    clicks.py   what happens when something is clicked
-    order.py    what a click asks for: it can be typed, and it can be carried out
-    preview.py  what an unfinished picture looks like
-    desk.py     one model, many people: who is next, who gave up
-    upload.py   pictures out of a browser
-    history.py  the folder with the pictures, which is all that is remembered
+    server            the web server
+    request_filter    which HTTP requests are answered at all
+    page              components and events, in Gradio; beside it page.css, and page.js, paint.js, upload.js
+    html              the components that are HTML: gallery, history, status message
+    handlers          what an event does
+    command           an action and its arguments: shown as a command line, carried out as a job
+    job_queue         one model for many users: position in the queue, cancelling
+    preview           what an unfinished picture looks like
+    upload            pictures that a browser sends as a data URL
+    history           the folder with the pictures, the only thing that is saved
 
-A click on its way: browser -> serve -> page -> clicks -> an Order -> desk -> actions -> history, and back.
+An event on its way: browser -> request_filter -> page -> handlers, which parse the prompt -> Command -> job_queue ->
+action -> history, and back.
 """

@@ -1,7 +1,7 @@
-r"""What a click asks for. It can be typed, and it can be carried out, and both make the same pictures.
+r"""An action and its arguments. As a command line and as a job of the studio it makes the same pictures.
 
->>> order = Order("vary", seed=7, pictures=("house-1.png",), settings={"strength": 0.35})
->>> order.command("pictures", "picturebook")
+>>> command = Command("vary", seed=7, pictures=("house-1.png",), options={"strength": 0.35})
+>>> command.command_line("pictures", "picturebook")
 'minidiffusion vary pictures/house-1.png --strength 0.35 --seed 7'
 """
 
@@ -14,87 +14,87 @@ from random import Random
 from types import MappingProxyType
 from typing import Any
 
-from minidiffusion.pipelines.text_to_image import TextToImage
-from minidiffusion.actions import registry as actions
+from minidiffusion.actions import registry
+from minidiffusion.errors import UserError
+from minidiffusion.pipelines.batches import batches
 from minidiffusion.pipelines.settings import SamplingSettings
-from minidiffusion.prompt.parser import format, jobs
-from minidiffusion.pipelines.token_to_image import TokenPipeline, TokenSamplingSettings, sentence
+from minidiffusion.pipelines.text_to_image import TextToImage
+from minidiffusion.pipelines.token_to_image import TokenPipeline, words_of
+from minidiffusion.prompt.flags import Prompt
+from minidiffusion.prompt.format import format
+from minidiffusion.prompt.parser import jobs
 
-from minidiffusion.app.history import History, Sheet
-from minidiffusion.app.preview import guessed, previews, written
+from .history import Entry, History
+from .preview import latent_preview, preview_callback, token_preview
 
-NEW = ("imagine", "write")
-"""What begins with words alone: by diffusion, or as tokens."""
-N = 4
-"""As many pictures as the command makes by default, but of an enlargement one."""
-ALONE = 128
-"""Models that draw larger than this draw one picture at a time."""
-SEEDS = 100_000
-"""So many seeds are drawn from, which makes them short: they are to be typed."""
-NOTHING = "Choose a picture first."
+SEEDS = 100_000  # random seeds are below, so that they are short enough to be typed
+LARGEST = 4  # times the size of the model: a side of the pictures that an action is applied to
+NOTHING_SELECTED = "Select a picture first."
+Options = Mapping[str, Any]
+NO_OPTIONS: Options = MappingProxyType({})
 
 
 @dataclass(frozen=True)
 class Command:
-    r"""An action of `actions.py` and what it is given.
+    r"""An action of `actions/` and its arguments.
 
-    pictures: names in the history. settings: as the command calls them; a mask is the name of a picture.
+    pictures: their names in the history. prompt: None is that of the picture. options: what the action reads from a
+    file, such as a mask, is here the name of a picture in the history.
     """
 
     action: str
     seed: int
     pictures: tuple[str, ...] = ()
-    prompt: str | None = None
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    prompt: Prompt | None = None
+    options: Options = field(default_factory=dict)
 
-    def command(self, folder: str | Path, weights: str) -> str:
-        r"""What to type for the same pictures, in the folder where the studio was started."""
-        files = [str(Path(folder, name)) for name in self.pictures]
-        options = dict(self.settings)
-        if self.action in NEW:
-            road = {"model": "tokens"} if self.action == "write" else {}
-            return typed("imagine", [self.prompt or ""], weights, **road, seed=self.seed)
-        words = [*files, *filter(None, [options.pop("direction", "")])]
-        if "mask" in options:
-            options["mask"] = str(Path(folder, options["mask"]))
-        if self.prompt is not None:
-            options["prompt"] = self.prompt
-        return typed(self.action, words, weights, **options, seed=self.seed)
+    def command_line(self, folder: str | Path, weights: str) -> str:
+        r"""What makes the same pictures in a terminal, in the directory where the studio was started."""
+        action = registry.find(self.action)
+        words, options = [str(Path(folder, name)) for name in self.pictures], {}
+        for name, value in self.options.items():
+            option = action.parameters[name].option
+            value = Path(folder, value) if option.read else value
+            if option.positional:
+                words.append(str(value))
+            else:
+                options[name] = value
+        if not self.pictures:
+            words.append(format(self.prompt or Prompt()))
+        elif self.prompt is not None:
+            options["prompt"] = format(self.prompt)
+        if action.by_tokens:
+            return command_line("imagine", words, weights, model="tokens", **options, seed=self.seed)
+        return command_line(self.action, words, weights, **options, seed=self.seed)
 
-    def carry_out(self, model: TextToImage | TokenPipeline, history: History, show: Callable[[Any], None]) -> Sheet:
-        r"""The sheet, which is in the history now. Raises ValueError for whatever is wrong with the order.
+    def carry_out(self, model: TextToImage | TokenPipeline, history: History, report: Callable[[Any], None]) -> Entry:
+        r"""The pictures, which are in the history now. Raises UserError for whatever is wrong with the arguments.
 
-        model: a Writer, which can only "write", or what can do all the rest. show: called after each step, with
-        previews or None.
+        report: called after each step, with previews or None.
         """
-        seeds = [(self.seed + i) % 2**32 for i in range(1 if self.action == "upscale" else N)]
-        if isinstance(model, TokenPipeline):
-            writing = TokenSamplingSettings(on_token=previews(show, partial(written, model)))
-            return history.save(actions.write(model, self.prompt or "", seeds, writing))
-        how, settings = SamplingSettings(on_step=previews(show, partial(guessed, model))), dict(self.settings)
-        pictures = [history.picture(name) for name in self.pictures]
+        action = registry.find(self.action)
+        pictures, prompt = action.read([history.picture(name) for name in self.pictures], self.prompt)
         for picture in pictures:
-            if max(picture.image.size) > 4 * model.size:
-                raise ValueError(
-                    f"A picture of {picture.image.width} x {picture.image.height} is too large to go on from."
-                )
-        if "mask" in settings:
-            settings["mask"] = history.picture(settings["mask"]).image.convert("1")
-        if self.action == "blend":
-            sources = {"pictures": pictures}
-        elif self.action == "imagine":
-            sources = {}
+            if (longest := max(picture.image.size)) > LARGEST * model.size:
+                raise UserError(f"A picture must have at most {LARGEST * model.size} pixels a side, got {longest}.")
+        options = dict(self.options)
+        for name in options:
+            if read := action.parameters[name].option.read:
+                options[name] = read(str(history.path(options[name])))
+        if isinstance(model, TokenPipeline):
+            decode, size = partial(token_preview, model), (model.size, model.size)
         else:
-            sources = {"picture": pictures[0]}
-        prompt = self.prompt if self.action not in ("imagine", "blend") else self.prompt or ""
+            decode, size = partial(latent_preview, model), model.sides_of(prompt.ar)
+        settings = SamplingSettings(on_step=preview_callback(report, decode))
+        seeds = [(self.seed + i) % 2**32 for i in range(action.n)]
         drawn = []
-        for batch in [seeds] if model.size <= ALONE else [[seed] for seed in seeds]:
-            drawn += getattr(actions, self.action)(model, seeds=batch, prompt=prompt, how=how, **sources, **settings)
-        return history.save(drawn)
+        for batch in batches(seeds, *size):
+            drawn += action(model, pictures, batch, prompt, settings, **options)
+        return history.add(drawn)
 
 
-def typed(command: str, words: Sequence[str], weights: str, **options: object) -> str:
-    r"""A command, quoted for a shell."""
+def command_line(command: str, words: Sequence[str], weights: str, **options: object) -> str:
+    r"""The command with its arguments, quoted for a shell."""
     if weights != "picturebook":
         options["weights"] = weights
     named = []
@@ -106,28 +106,26 @@ def typed(command: str, words: Sequence[str], weights: str, **options: object) -
 
 
 def commands(
-    random: Random,
-    action: str,
-    text: str | None,
-    pictures: tuple[str, ...] = (),
-    settings: Mapping[str, Any] = MappingProxyType({}),
+    random: Random, action: str, text: str | None, pictures: tuple[str, ...] = (), options: Options = NO_OPTIONS
 ) -> list[Command]:
-    r"""One order for each prompt that the text makes; None is the prompt of the picture itself.
+    r"""One command for each prompt of a text, which is parsed here; None is the prompt of the picture itself.
 
-    The seed is what the prompt says, or any. Raises PromptError for what is no prompt, and ValueError for pictures in a
-    prompt (the studio opens no files and no addresses that somebody types), where there is no picture to begin with,
-    and for what tokens cannot be told.
+    The seed is that of the prompt, or random. Raises PromptError for a text that is not valid, and UserError for too
+    few or too many pictures, for pictures in the prompt (the studio opens no files and no addresses that somebody
+    types) and for what the token pipeline cannot do.
     """
-    if action not in NEW and not pictures:
-        raise ValueError(NOTHING)
+    (low, high), by_tokens = registry.find(action).pictures, registry.find(action).by_tokens
+    if not low <= len(pictures) <= high:
+        wanted = f"{action} needs {low} to {high} pictures, got {len(pictures)}."
+        raise UserError(NOTHING_SELECTED if high == 1 else wanted)
     if text is None:
-        return [Command(action, random.randrange(SEEDS), pictures, None, settings)]
+        return [Command(action, random.randrange(SEEDS), pictures, None, options)]
     made = []
     for prompt in jobs(text):
         if prompt.images or prompt.sref:
-            raise ValueError("Pictures in a prompt and --sref work on the command line; here, bring and blend them.")
-        if action == "write":
-            sentence(prompt)
+            raise UserError("Pictures in a prompt and --sref work on the command line only; here, upload and blend.")
+        if by_tokens:
+            words_of(prompt)
         seed = random.randrange(SEEDS) if prompt.seed is None else prompt.seed
-        made.append(Command(action, seed, pictures, format(replace(prompt, seed=None)), settings))
+        made.append(Command(action, seed, pictures, replace(prompt, seed=None), options))
     return made

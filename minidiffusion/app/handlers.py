@@ -1,219 +1,219 @@
-r"""What happens when something on the page is clicked, without a word about how the page is made.
+r"""Event handlers: what a click or a key does, independent of how the page is made.
 
-Every method is a click: it gets whose it is, what the browser says about it, and what stands in some parts of the page,
-and it yields, once or again and again, what parts of the page show from now on: {name of the part: what it shows}.
+A handler gets the event and the values of some components of the page. It is a generator of updates: the name of a
+component -> what it shows from now on.
 
-A visit has two values of its own: which pictures are on the stage ("view"), and which are to be blended ("to_blend").
-All else is in the history, which everybody shares.
+A session, which is one tab of a browser, has two values of its own: the pictures in the gallery ("view") and those that
+will be blended ("to_blend"). All else is in the history, which all sessions share.
 """
 
 import traceback
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import CancelledError
 from dataclasses import dataclass, replace
-from functools import wraps
+from functools import partial, wraps
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
+from minidiffusion.actions import registry
+from minidiffusion.checkpoint import CheckpointError
+from minidiffusion.errors import UserError
 from minidiffusion.images.record import Picture
-from minidiffusion.pipelines.text_to_image import TextToImage
-from minidiffusion.prompt.describe import describe
 from minidiffusion.pipelines.cross_attention_maps import cross_attention_maps
-from minidiffusion.prompt.parser import parse
+from minidiffusion.pipelines.text_to_image import TextToImage
 from minidiffusion.pipelines.token_to_image import TokenPipeline
+from minidiffusion.prompt.describe import describe
 from minidiffusion.prompt.vocabulary import remarks
 
-from minidiffusion.app import html
-from minidiffusion.app.job_queue import JobQueue, Job, Stopped
-from minidiffusion.app.history import History
-from minidiffusion.app.command import NOTHING, Command, commands, typed
-from minidiffusion.app.upload import fitted, read_upload, region
+from . import html
+from .command import NO_OPTIONS, NOTHING_SELECTED, Options, command_line, commands
+from .history import History
+from .job_queue import Job, JobQueue
+from .upload import fit, painted_mask, read_data_url
 
-SHOWN = 48
-"""How many sheets of the history are on the page."""
-MOST_TO_BLEND = 5
-ROADS = {"diffusion": "imagine", "tokens": "write"}
-"""The two kinds of model, and what new pictures by each are called."""
-SHORTCUTS: dict[str, tuple[str, dict[str, Any]]] = {"U": ("upscale", {}), "V": ("vary", {"strength": 0.7})}
+MOST_ENTRIES = 48  # of the history, on the page
+NEW_PICTURES = {"diffusion": "imagine", "tokens": "write"}
+"""The kinds of model, and the action that makes pictures of a prompt with each."""
 
-Shown = dict[str, Any]
-Told = Mapping[str, Any]
-"""What a browser says about a click; whatever it says, it may be anything."""
+Updates = dict[str, Any]
+
+
+class Event(NamedTuple):
+    r"""An event in a session. data: what the browser says of it, which can be anything."""
+
+    session: str
+    data: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class View:
-    r"""The pictures on the stage, by name; which is chosen; and the command that made them."""
+    r"""The pictures in the gallery, by name; the index of the selected one; and the command line that made them."""
 
     pictures: tuple[str, ...] = ()
-    chosen: int = 0
+    selected: int = 0
     command: str = ""
 
     @property
-    def choice(self) -> tuple[str, ...]:
-        r"""The chosen picture, or none."""
-        return self.pictures[self.chosen : self.chosen + 1]
+    def selection(self) -> tuple[str, ...]:
+        r"""The selected picture, or none."""
+        return self.pictures[self.selected : self.selected + 1]
 
 
-def careful(click: Callable[..., Iterator[Shown]]) -> Callable[..., Iterator[Shown]]:
-    r"""A click that ends with a sentence if it cannot be finished, and during which there is something to stop."""
+def with_status(handler: Callable[..., Iterator[Updates]]) -> Callable[..., Iterator[Updates]]:
+    r"""A handler whose errors become status messages, and during which the button Stop is enabled."""
 
-    @wraps(click)
-    def clicked(*given: Any) -> Iterator[Shown]:
+    @wraps(handler)
+    def handle(*arguments: Any) -> Iterator[Updates]:
         yield {"stop": True}
         try:
-            yield from click(*given)
-        except Stopped:
-            yield {"say": html.say("Stopped.")}
-        except ValueError as error:
-            yield {"say": html.say(str(error), "bad")}
+            yield from handler(*arguments)
+        except CancelledError:
+            yield {"status": html.status("Stopped.")}
+        except (UserError, CheckpointError) as error:
+            yield {"status": html.status(str(error), "error")}
         except Exception:
             traceback.print_exc()
-            yield {"say": html.say("Something went wrong in the studio; its terminal says what.", "bad")}
+            yield {"status": html.status("Internal error; its traceback is in the terminal of the studio.", "error")}
         yield {"stop": False}
 
-    return clicked
+    return handle
 
 
+@dataclass
 class Handlers:
-    r"""writer: None if the weights have no tokens. weights: what they are called on the command line. random: for the
-    seeds of new pictures.
-    """
+    r"""All handlers of the page."""
 
-    def __init__(
-        self, model: TextToImage, writer: TokenPipeline | None, weights: str, history: History, desk: JobQueue, random: Random
-    ):
-        self.model, self.writer, self.weights = model, writer, weights
-        self.history, self.desk, self.random = history, desk, random
+    model: TextToImage
+    token_pipeline: TokenPipeline | None
+    weights: str
+    """Their name on the command line."""
+    history: History
+    queue: JobQueue
+    random: Random
+    """For the seeds of new pictures."""
 
-    # ------------------------------------------------------------------------------------------------- making pictures
+    # ------------------------------------------------------------------------------------------------------------- jobs
 
-    @careful
-    def imagine(self, owner: str, told: Told, text: str, road: str) -> Iterator[Shown]:
-        yield from self.draw(owner, ROADS[road], text)
+    @with_status
+    def imagine(self, event: Event, text: str, kind: str) -> Iterator[Updates]:
+        yield from self.draw(event, NEW_PICTURES[kind], text)
 
-    @careful
-    def change(self, action: str, settings: Told, owner: str, told: Told, view: View, text: str) -> Iterator[Shown]:
-        r"""text: a prompt for the new pictures; nothing is that of the chosen one."""
-        yield from self.draw(owner, action, text.strip() or None, view.choice, settings)
+    @with_status
+    def change(self, action: str, options: Options, event: Event, view: View, text: str) -> Iterator[Updates]:
+        r"""Any action on the selected picture. text: a prompt; by default that of the picture."""
+        yield from self.draw(event, action, text.strip() or None, view.selection, options)
 
-    @careful
-    def repaint(self, owner: str, told: Told, view: View, text: str, layer: str) -> Iterator[Shown]:
-        r"""layer: what was painted over the picture."""
-        mask = region(read_upload(layer, "The region"))
+    @with_status
+    def repaint(self, event: Event, view: View, text: str, layer: str) -> Iterator[Updates]:
+        r"""layer: the canvas over the picture, as a data URL."""
+        mask = painted_mask(read_data_url(layer, "The mask"))
         if not mask.getbbox():
-            raise ValueError("Paint over what should be drawn anew first.")
-        settings = {"mask": self.history.keep(mask, "mask")}
-        yield from self.draw(owner, "repaint", text.strip() or None, view.choice, settings)
+            raise UserError("Paint over the region that will be repainted first.")
+        options = {"mask": self.history.add_image(mask, "mask")}
+        yield from self.draw(event, "repaint", text.strip() or None, view.selection, options)
 
-    @careful
-    def blend(self, owner: str, told: Told, to_blend: tuple[str, ...]) -> Iterator[Shown]:
-        yield from self.draw(owner, "blend", None, to_blend)
+    @with_status
+    def blend(self, event: Event, to_blend: tuple[str, ...]) -> Iterator[Updates]:
+        yield from self.draw(event, "blend", None, to_blend)
 
     def draw(
-        self, owner: str, action: str, text: str | None, pictures: tuple[str, ...] = (), settings: Told | None = None
-    ) -> Iterator[Shown]:
-        r"""One sheet after the other, for all that the text asks for."""
-        model = self.writer if action == "write" else self.model
+        self, event: Event, action: str, text: str | None, pictures: tuple[str, ...] = (), options: Options = NO_OPTIONS
+    ) -> Iterator[Updates]:
+        r"""A job for each prompt of the text, one after the other."""
+        model = self.token_pipeline if registry.find(action).by_tokens else self.model
         if model is None:
-            raise ValueError("These weights have no tokens; what they can do is diffusion.")
-        for order in commands(self.random, action, text, pictures, settings or {}):
-            remark = self.remark(order)
-            job = self.desk.ask(owner, lambda show, order=order: order.carry_out(model, self.history, show))
+            raise UserError("These weights have no token pipeline; the model must be diffusion.")
+        for command in commands(self.random, action, text, pictures, options):
+            prompts = [command.prompt] if command.prompt else []
+            remark = " ".join(remarks(prompts, self.model, of_picturebook=self.weights == "picturebook"))
+            job = self.queue.submit(event.session, partial(command.carry_out, model, self.history))
             yield from self.follow(job, remark)
-            command = order.command(self.history.folder, self.weights)
-            view = View(job.result.result().pictures, 0, command)
-            yield {**self.stage(view), **self.shelf(), "say": html.say(remark)}
+            line = command.command_line(self.history.folder, self.weights)
+            view = View(job.result.result().pictures, 0, line)
+            yield self.show(view) | self.show_history() | {"status": html.status(remark)}
 
-    def follow(self, job: Job, remark: str = "") -> Iterator[Shown]:
-        for news in self.desk.follow(job):
-            place = f"{news.before} before you." if news.before else "Drawing."
-            stage = {} if news.preview is None else {"stage": html.live(news.preview)}
-            yield {"say": html.say(f"{place} {remark}", "busy"), **stage}
+    def follow(self, job: Job, remark: str = "") -> Iterator[Updates]:
+        for progress in self.queue.follow(job):
+            state = f"Waiting: position {progress.position} in the queue." if progress.position else "Drawing."
+            shown = {} if progress.preview is None else {"gallery": html.preview(progress.preview)}
+            yield {"status": html.status(f"{state} {remark}", "busy"), **shown}
 
-    def remark(self, order: Command) -> str:
-        prompt = parse(order.prompt or "")
-        return " ".join(remarks([prompt], self.model, of_picturebook=self.weights == "picturebook"))
-
-    def stop(self, owner: str, told: Told) -> Iterator[Shown]:
-        self.desk.stop(owner)
+    def stop(self, event: Event) -> Iterator[Updates]:
+        self.queue.cancel_session(event.session)
         yield {"stop": False}
 
-    # -------------------------------------------------------------------------------------------------- telling of one
+    @with_status
+    def describe(self, event: Event, view: View) -> Iterator[Updates]:
+        yield from self.analyse(event, view, "describe", lambda picture: describe(self.model, picture.image))
 
-    @careful
-    def describe(self, owner: str, told: Told, view: View) -> Iterator[Shown]:
-        yield from self.tell(owner, view, "describe", lambda picture: describe(self.model, picture.image))
+    @with_status
+    def look(self, event: Event, view: View) -> Iterator[Updates]:
+        yield from self.analyse(event, view, "look", lambda picture: cross_attention_maps(self.model, picture))
 
-    @careful
-    def look(self, owner: str, told: Told, view: View) -> Iterator[Shown]:
-        yield from self.tell(owner, view, "look", lambda picture: cross_attention_maps(self.model, picture))
-
-    def tell(self, owner: str, view: View, command: str, ask: Callable[[Picture], Any]) -> Iterator[Shown]:
-        if not view.choice:
-            raise ValueError(NOTHING)
-        picture = self.history.picture(view.choice[0])
-        job = self.desk.ask(owner, lambda show: ask(picture))
+    def analyse(self, event: Event, view: View, command: str, function: Callable[[Picture], Any]) -> Iterator[Updates]:
+        if not view.selection:
+            raise UserError(NOTHING_SELECTED)
+        picture = self.history.picture(view.selection[0])
+        job = self.queue.submit(event.session, lambda report: function(picture))
         yield from self.follow(job)
-        write = html.captions if command == "describe" else html.maps
-        command = typed(command, [str(self.history.folder / view.choice[0])], self.weights)
-        yield {"told": write(picture, job.result.result(), command), "say": ""}
+        write = html.captions if command == "describe" else html.attention_maps
+        line = command_line(command, [str(self.history.folder / view.selection[0])], self.weights)
+        yield {"analysis": write(picture, job.result.result(), line), "status": ""}
 
-    # ------------------------------------------------------------------------------------------------ choosing pictures
+    # ---------------------------------------------------------------------------------------------------- without a job
 
-    def choose(self, owner: str, told: Told, view: View) -> Iterator[Shown]:
-        r"""A click on the stage: a picture, or a button below, which also chooses."""
-        n = str(told.get("n"))
-        if n in map(str, range(len(view.pictures))):
-            view = replace(view, chosen=int(n))
-            yield self.stage(view)
-            if (shortcut := str(told.get("do"))) in SHORTCUTS:
-                yield from self.change(*SHORTCUTS[shortcut], owner, told, view, "")
+    def select(self, event: Event, view: View) -> Iterator[Updates]:
+        r"""A click in the gallery: on a picture, or on a shortcut, which selects its picture as well."""
+        index = str(event.data.get("index"))
+        if index in map(str, range(len(view.pictures))):
+            view = replace(view, selected=int(index))
+            yield self.show(view)
+            if (shortcut := str(event.data.get("click"))) in html.SHORTCUTS:
+                yield from self.change(*html.SHORTCUTS[shortcut], event, view, "")
 
-    @careful
-    def open(self, owner: str, told: Told) -> Iterator[Shown]:
-        r"""A sheet of the history."""
-        sheet = self.history.sheet(str(told.get("name")))
-        first = sheet.pictures[0]
-        ours = self.history.picture(first).record is not None
-        command = typed("again", [str(self.history.folder / first)], self.weights) if ours else ""
-        yield {**self.stage(View(sheet.pictures, 0, command)), "say": ""}
+    @with_status
+    def open(self, event: Event) -> Iterator[Updates]:
+        r"""An entry of the history."""
+        entry = self.history.entry(str(event.data.get("name")))
+        first = entry.pictures[0]
+        has_record = self.history.picture(first).record is not None
+        line = command_line("again", [str(self.history.folder / first)], self.weights) if has_record else ""
+        yield self.show(View(entry.pictures, 0, line)) | {"status": ""}
 
-    @careful
-    def bring(self, owner: str, told: Told) -> Iterator[Shown]:
-        r"""A picture from elsewhere, made as large as those that the model draws."""
-        image = fitted(self.model, read_upload(told.get("picture"), "The picture"))
-        yield {**self.stage(View((self.history.keep(image, "brought"),))), **self.shelf(), "say": ""}
+    @with_status
+    def upload(self, event: Event) -> Iterator[Updates]:
+        image = fit(self.model, read_data_url(event.data.get("picture"), "The picture"))
+        yield self.show(View((self.history.add_image(image, "upload"),))) | self.show_history() | {"status": ""}
 
-    def add(self, owner: str, told: Told, view: View, to_blend: tuple[str, ...]) -> Iterator[Shown]:
-        names = (*to_blend, *view.choice)[:MOST_TO_BLEND]
-        yield {"to_blend": names, "tray": html.tray(names)}
+    def add(self, event: Event, view: View, to_blend: tuple[str, ...]) -> Iterator[Updates]:
+        r"""The selected picture, to those that will be blended."""
+        names = (*to_blend, *view.selection)
+        yield {"to_blend": names, "blend_pictures": html.blend_pictures(names)}
 
-    def empty(self, owner: str, told: Told) -> Iterator[Shown]:
-        yield {"to_blend": (), "tray": html.tray(())}
+    def clear(self, event: Event) -> Iterator[Updates]:
+        yield {"to_blend": (), "blend_pictures": html.blend_pictures(())}
 
-    def write(self, owner: str, told: Told, text: str) -> Iterator[Shown]:
-        r"""Words that were clicked, into the prompt: after what is there, or in its place."""
-        words = str(told.get("words"))
-        yield {"prompt": f"{text} {words}".strip() if told.get("do") == "add" else words}
+    def insert(self, event: Event, text: str) -> Iterator[Updates]:
+        r"""Words that were clicked, into the prompt: after its text, or in its place."""
+        words = str(event.data.get("text"))
+        yield {"prompt": f"{text} {words}".strip() if event.data.get("click") == "append" else words}
 
-    # --------------------------------------------------------------------------------------------------- what is shown
-
-    def stage(self, view: View) -> Shown:
-        r"""All that depends on which pictures are on the stage, and which of them is chosen."""
-        name = view.choice[0] if view.choice else None
+    def show(self, view: View) -> Updates:
+        r"""All components that depend on the pictures in the gallery and on which is selected."""
+        name = view.selection[0] if view.selection else None
         picture = self.history.picture(name) if name else None
         return {
             "view": view,
-            "stage": html.stage(view.pictures, view.chosen),
-            "typed": html.typed(view.command),
-            "about": html.about(picture, view.chosen),
-            "canvas": html.canvas(name, picture.image.size if picture else (0, 0)),
-            "told": "",
+            "gallery": html.gallery(view.pictures, view.selected),
+            "command": html.command_line(view.command),
+            "details": html.details(picture, view.selected),
+            "canvas": html.mask_canvas(name, picture.image.size if picture else (0, 0)),
+            "analysis": "",
         }
 
-    def shelf(self) -> Shown:
-        return {"past": html.past(self.history.sheets(SHOWN), str(self.history.folder))}
+    def show_history(self) -> Updates:
+        return {"history": html.history(self.history.entries(MOST_ENTRIES), str(self.history.folder))}
 
-    def arrive(self, owner: str, told: Told) -> Iterator[Shown]:
-        r"""Somebody opens the page."""
-        yield {**self.stage(View()), **self.shelf()}
+    def load(self, event: Event) -> Iterator[Updates]:
+        r"""A browser opens the page."""
+        yield self.show(View()) | self.show_history()

@@ -1,24 +1,26 @@
-r"""The parts of the page that are text: pictures to click, words to click, and sentences.
+r"""The components of the page that are HTML: pictures and words to click, command lines, status messages.
 
-Whatever comes from a person or a file is escaped. A click on an element with the attribute data-do tells the server
-what stands in its data attributes (`page.js`).
+What users type and what files hold is escaped. A click on an element with the attribute data-click sends its data
+attributes to the server (`page.js`).
 """
 
 import base64
-import io
 from collections.abc import Sequence
 from html import escape
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
 import PIL.Image
 from jaxtyping import Float
 
+from minidiffusion.images.fade import fade
+from minidiffusion.images.png import to_png
 from minidiffusion.images.record import Picture
-from minidiffusion.prompt.parser import flags_help
 from minidiffusion.picturebook.captions import LEXICON
+from minidiffusion.prompt.flags import flags_help
 
-from minidiffusion.app.history import Sheet
+from .history import Entry
 
 EXAMPLES = (
     "a red house by the sea at night, watercolor",
@@ -26,144 +28,144 @@ EXAMPLES = (
     "沙漠里的橙色火箭，剪纸",
     "a {green, pink} teapot --ar 3:2",
 )
+SHORTCUTS: dict[str, tuple[str, dict[str, Any]]] = {"U": ("upscale", {}), "V": ("vary", {"strength": 0.7})}
+"""The buttons below the gallery, as in Midjourney: an action, and its options."""
 
 
-def address(name: str) -> str:
-    r"""Of a picture in the history."""
+def picture_url(name: str) -> str:
+    r"""Where the server has the picture of that name in the history."""
     return f"/pictures/{quote(name)}"
 
 
-def inline(image: PIL.Image.Image) -> str:
-    r"""A picture as an address that holds it."""
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+def data_url(image: PIL.Image.Image) -> str:
+    r"""The image as a PNG in a data URL (RFC 2397)."""
+    return "data:image/png;base64," + base64.b64encode(to_png(image)).decode()
 
 
-def say(sentence: str, kind: str = "") -> str:
-    r"""A sentence next to the prompt. kind: "bad" for a refusal, "busy" while something is being drawn."""
-    return f'<p class="{kind}" role="status">{escape(sentence)}</p>'
+def note(text: str) -> str:
+    r"""What stands in a component that has nothing to show."""
+    return f'<p class="note">{escape(text)}</p>'
 
 
-def live(previews: Sequence[PIL.Image.Image]) -> str:
-    r"""The stage while it is being drawn on."""
-    shown = "".join(f'<span class="picture"><img src="{inline(image)}" alt="unfinished"></span>' for image in previews)
-    return f'<div class="stage n{len(previews)}">{shown}</div>'
+def status(message: str, kind: str = "") -> str:
+    r"""The status message below the prompt. kind: "error", or "busy" while a job waits or runs."""
+    return f'<p class="{kind}" role="status">{escape(message)}</p>'
 
 
-def stage(pictures: Sequence[str], chosen: int) -> str:
-    r"""The pictures, one of which is chosen, and below them Midjourney's buttons: U enlarges one, V varies it."""
+def preview(images: Sequence[PIL.Image.Image]) -> str:
+    r"""The gallery while its pictures are being drawn."""
+    shown = "".join(f'<span class="picture"><img src="{data_url(image)}" alt="unfinished"></span>' for image in images)
+    return f'<div class="gallery n{len(images)}">{shown}</div>'
+
+
+def gallery(pictures: Sequence[str], selected: int) -> str:
+    r"""The pictures, one of them selected, and below them the shortcuts for each."""
     if not pictures:
-        return '<div class="stage empty"><p>Write what you want to see, and press Enter.</p></div>'
+        return f'<div class="gallery empty">{note("Type a prompt and press Enter.")}</div>'
     shown = "".join(
-        f'<button class="picture" data-do="choose" data-n="{n}" aria-pressed="{str(n == chosen).lower()}" '
-        f'aria-label="picture {n + 1}"><img src="{escape(address(name))}" alt=""></button>'
-        for n, name in enumerate(pictures)
+        f'<button class="picture" data-click="select" data-index="{i}" aria-pressed="{str(i == selected).lower()}" '
+        f'aria-label="picture {i + 1}"><img src="{escape(picture_url(name))}" alt=""></button>'
+        for i, name in enumerate(pictures)
     )
-    buttons = "".join(
-        "<div>"
-        + "".join(
-            f'<button data-do="{letter}" data-n="{n}" title="{what} picture {n + 1}">{letter}{n + 1}</button>'
-            for n in range(len(pictures))
-        )
-        + "</div>"
-        for letter, what in (("U", "enlarge"), ("V", "vary"))
-    )
-    return f'<div class="stage n{len(pictures)}">{shown}</div><div class="uv">{buttons}</div>'
+    buttons = [
+        f'<button data-click="{letter}" data-index="{i}" title="{action} picture {i + 1}">{letter}{i + 1}</button>'
+        for letter, (action, _) in SHORTCUTS.items()
+        for i in range(len(pictures))
+    ]
+    return f'<div class="gallery n{len(pictures)}">{shown}</div><div class="shortcuts">{"".join(buttons)}</div>'
 
 
-def typed(command: str) -> str:
-    r"""The command that does the same, with a button that copies it."""
+def command_line(command: str) -> str:
+    r"""A command line, with a button that copies it."""
     if not command:
         return ""
     return (
-        f'<div class="typed"><code>{escape(command)}</code>'
+        f'<div class="command"><code>{escape(command)}</code>'
         f'<button data-copy="{escape(command)}" aria-label="copy the command">copy</button></div>'
     )
 
 
-def about(picture: Picture | None, n: int) -> str:
-    r"""Which picture is chosen, and how it came about."""
+def details(picture: Picture | None, index: int) -> str:
+    r"""The record of the selected picture."""
     if picture is None:
-        return '<p class="about">Nothing is chosen yet.</p>'
-    width, height = picture.image.size
-    record = picture.record
-    facts = [f"{width} × {height}"]
+        return note("No picture is selected.")
+    size, record = f"{picture.image.width} × {picture.image.height}", picture.record
     if record is None:
-        return f'<p class="about"><b>A picture from elsewhere</b><small>{facts[0]}</small></p>'
-    steps = f"{record.steps} {'tokens' if record.action == 'write' else 'steps'}"
-    facts = [record.action, f"seed {record.seed}", steps, f"guidance {record.guidance:g}", *facts]
-    told = f"<small>{escape(' · '.join(facts))}</small><q>{escape(record.prompt)}</q>"
-    return f'<p class="about"><b>Picture {n + 1}</b>{told}</p>'
+        return f'<p class="details"><b>Uploaded picture</b><small>{size}</small></p>'
+    steps = f"{record.steps} {'tokens' if record.sampler == 'tokens' else 'steps'}"
+    facts = escape(f"{record.action} · seed {record.seed} · {steps} · guidance {record.guidance:g} · {size}")
+    title = f"<b>Picture {index + 1}</b>"
+    return f'<p class="details">{title}<small>{facts}</small><q>{escape(record.prompt)}</q></p>'
 
 
-def ideas() -> str:
+def chip(click: str, text: str, title: str = "") -> str:
+    r"""A text to click. click: whether it becomes the prompt ("replace") or is added to it ("append")."""
+    title = f' title="{escape(title)}"' if title else ""
+    return f'<button data-click="{click}" data-text="{escape(text)}"{title}>{escape(text)}</button>'
+
+
+def examples() -> str:
     r"""Prompts to try."""
-    chips = "".join(f'<button data-do="write" data-words="{escape(text)}">{escape(text)}</button>' for text in EXAMPLES)
-    return f'<div class="chips"><span>Try</span>{chips}</div>'
+    return f'<div class="chips"><span>Examples</span>{"".join(chip("replace", text) for text in EXAMPLES)}</div>'
 
 
-def known_words() -> str:
-    r"""What the picture book's captions can say, for each attribute, in English and Chinese."""
+def vocabulary() -> str:
+    r"""The words of the picture book's captions, by attribute; those that exist in English and Chinese."""
     rows = []
     for attribute, values in LEXICON.items():
-        chips = "".join(
-            f'<button data-do="add" data-words="{escape(value["en"][0])}" title="{escape(value["zh"][0])}">'
-            f"{escape(value['en'][0])}</button>"
-            for value in values.values()
-            if value["en"] and value["zh"]
-        )
+        words = [(word["en"][0], word["zh"][0]) for word in values.values() if word["en"] and word["zh"]]
+        chips = "".join(chip("append", english, chinese) for english, chinese in words)
         rows.append(f'<div class="chips"><span>{escape(attribute)}</span>{chips}</div>')
     return "".join(rows)
 
 
 def flags() -> str:
-    note = '<p class="quiet">Pictures in a prompt, and so --iw, --sref and --sw, work on the command line only.</p>'
-    return f'{note}<pre class="flags">{escape(flags_help())}</pre>'
+    limits = note("Pictures in a prompt, and so --iw, --sref and --sw, work on the command line only.")
+    return f'{limits}<pre class="flags">{escape(flags_help())}</pre>'
 
 
-def past(sheets: Sequence[Sheet], folder: str) -> str:
-    r"""The history, the newest first."""
-    if not sheets:
-        return f'<p class="quiet">Nothing yet. Pictures are kept in the folder {escape(folder)}.</p>'
+def history(entries: Sequence[Entry], folder: str) -> str:
+    r"""The entries of the history, the newest first."""
+    if not entries:
+        return note(f"No pictures yet. They are saved in the folder {folder}.")
     shown = "".join(
-        f'<button data-do="open" data-name="{escape(sheet.name)}" title="{escape(sheet.title)}">'
-        f'<img loading="lazy" src="{escape(address(sheet.name))}" alt="{escape(sheet.title)}"></button>'
-        for sheet in sheets
+        f'<button data-click="open" data-name="{escape(entry.name)}" title="{escape(entry.title)}">'
+        f'<img loading="lazy" src="{escape(picture_url(entry.name))}" alt="{escape(entry.title)}"></button>'
+        for entry in entries
     )
-    return f'<div class="past">{shown}</div>'
+    return f'<div class="thumbnails">{shown}</div>'
 
 
-def tray(names: Sequence[str]) -> str:
-    r"""The pictures that are to be blended."""
+def blend_pictures(names: Sequence[str]) -> str:
+    r"""The pictures that will be blended."""
     if not names:
-        return '<p class="quiet">Two to five pictures: choose one, perhaps from the history, and add it.</p>'
-    return '<div class="past">' + "".join(f'<img src="{escape(address(name))}" alt="">' for name in names) + "</div>"
+        return note("Add two or more pictures. To add one, select it, if need be in the history.")
+    shown = "".join(f'<img src="{escape(picture_url(name))}" alt="">' for name in names)
+    return f'<div class="thumbnails">{shown}</div>'
 
 
-def captions(picture: Picture, sentences: Sequence[str], command: str) -> str:
-    r"""What a picture shows, in sentences that can become the prompt."""
-    chips = "".join(f'<button data-do="write" data-words="{escape(s)}">{escape(s)}</button>' for s in sentences)
-    return f'<div class="chips tall">{chips}</div>{typed(command)}'
+def captions(picture: Picture, texts: Sequence[str], command: str) -> str:
+    r"""Captions of a picture; a click makes one the prompt."""
+    chips = "".join(chip("replace", text) for text in texts)
+    return f'<div class="chips tall">{chips}</div>{command_line(command)}'
 
 
-def maps(picture: Picture, looked: Sequence[tuple[str, Float[np.ndarray, "h w"]]], command: str) -> str:
-    r"""For each word of the prompt the picture in fog, which is gone where the network looked at the word most."""
+def attention_maps(picture: Picture, maps: Sequence[tuple[str, Float[np.ndarray, "h w"]]], command: str) -> str:
+    r"""For each word of the prompt the picture, faded to white where the attention to that word is small."""
+    pixels = np.asarray(picture.image.convert("RGB"))
     shown = []
-    for word, weights in looked:
-        clear = PIL.Image.fromarray((255 * weights / weights.max()).round().astype(np.uint8))
-        fog = PIL.Image.new("RGB", picture.image.size, "white")
-        fog.paste(picture.image, mask=clear.resize(picture.image.size, PIL.Image.Resampling.NEAREST))
-        shown.append(f'<figure><img src="{inline(fog)}" alt=""><figcaption>{escape(word)}</figcaption></figure>')
-    return f'<div class="maps">{"".join(shown)}</div>{typed(command)}'
+    for word, weights in maps:
+        url = data_url(PIL.Image.fromarray(fade(pixels, weights)))
+        shown.append(f'<figure><img src="{url}" alt=""><figcaption>{escape(word)}</figcaption></figure>')
+    return f'<div class="maps">{"".join(shown)}</div>{command_line(command)}'
 
 
-def canvas(name: str | None, size: tuple[int, int]) -> str:
-    r"""The chosen picture under a layer to paint on."""
+def mask_canvas(name: str | None, size: tuple[int, int]) -> str:
+    r"""The selected picture under a canvas of the same size, on which a mask is painted (`paint.js`)."""
     if name is None:
-        return '<p class="quiet">Choose a picture first.</p>'
+        return note("Select a picture first.")
     width, height = size
     return (
-        f'<div class="canvas"><img src="{escape(address(name))}" alt="">'
-        f'<canvas width="{width}" height="{height}" aria-label="paint here"></canvas></div>'
+        f'<div class="canvas"><img src="{escape(picture_url(name))}" alt="">'
+        f'<canvas width="{width}" height="{height}" aria-label="mask"></canvas></div>'
     )

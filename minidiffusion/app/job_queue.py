@@ -1,118 +1,114 @@
-r"""One model, many people: jobs wait in a line, one is worked on, and whoever gave up leaves the line.
+r"""A job queue: one model for many users, first come, first served; the job of a user who leaves is cancelled.
 
-PyTorch uses all cores for one picture, so two at once would only make both late: there is one thread that works. The
-line is short, because a wait that nobody would sit through is better refused. A person, known by what the browser calls
-itself, has at most one job, so that nobody fills the line alone.
+PyTorch uses all cores for one picture, so two at once would only make both late: one thread works. The queue is short,
+because a wait that nobody would sit through is better refused. A session, which is one tab of a browser, has at most
+one job, so that nobody fills the queue alone.
 
-A job is a function that gets `show`. It calls it between its steps with something to look at, or with None, and it is
-there that a job which nobody wants any more ends, by an exception.
+A job is a function of `report`. It calls that between its steps with a preview, or with None, and a job that was
+cancelled ends there, by an exception.
 """
 
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from typing import Any, NamedTuple
 
-LOOK = 0.25
-"""Seconds after which somebody who waits looks up."""
+from minidiffusion.errors import UserError
+
+INTERVAL = 0.25
+"""Seconds after which the progress of a job is reported again, if nothing happens before."""
 
 
-class Stopped(Exception):
-    r"""The job was not finished, because it was given up."""
+class Progress(NamedTuple):
+    r"""How far a job is. position: how many jobs are before it in the queue; 0 is running. preview: only if new."""
 
-
-class News(NamedTuple):
-    r"""How it stands with a job: how many are before it (0: it is being worked on), and what is new to see."""
-
-    before: int
+    position: int
     preview: Any
 
 
 class Job:
-    r"""A function, and whose it is."""
+    r"""A function, the session that submitted it, and its result."""
 
-    def __init__(self, owner: str, work: Callable[[Callable[[Any], None]], Any]):
-        self.owner, self.work = owner, work
+    def __init__(self, session: str, function: Callable[[Callable[[Any], None]], Any]):
+        self.session, self.function = session, function
         self.result: Future[Any] = Future()
-        self.given_up = False
+        self.cancelled = False
         self.preview: Any = None
-        self.news = threading.Event()
+        self.changed = threading.Event()
 
-    def show(self, preview: Any) -> None:
-        r"""Only the newest preview is kept. Raises Stopped if the job was given up."""
-        if self.given_up:
-            raise Stopped
+    def report(self, preview: Any) -> None:
+        r"""Only the newest preview is kept. Raises CancelledError if the job was cancelled."""
+        if self.cancelled:
+            raise CancelledError
         if preview is not None:
             self.preview = preview
-            self.news.set()
+            self.changed.set()
 
     def run(self) -> None:
         try:
-            self.show(None)
-            self.result.set_result(self.work(self.show))
+            self.report(None)
+            self.result.set_result(self.function(self.report))
         except BaseException as error:
             self.result.set_exception(error)
-        self.news.set()
+        self.changed.set()
 
 
 class JobQueue:
-    r"""places: how many may wait."""
+    r"""Jobs in the order in which they run, in a thread of their own. capacity: how many may wait."""
 
-    def __init__(self, places: int = 16):
-        self.places = places
-        self.line: deque[Job] = deque()  # its head is being worked on
+    def __init__(self, capacity: int = 16):
+        self.capacity = capacity
+        self.jobs: deque[Job] = deque()  # the first is running
         self.changed = threading.Condition()
-        threading.Thread(target=self.work, name="studio", daemon=True).start()
+        threading.Thread(target=self.work, name="job queue", daemon=True).start()
 
-    def ask(self, owner: str, work: Callable[[Callable[[Any], None]], Any]) -> Job:
-        r"""Put a job in the line. Raises ValueError if the line is full, or has a job of the same owner."""
+    def submit(self, session: str, function: Callable[[Callable[[Any], None]], Any]) -> Job:
+        r"""Put a job in the queue. Raises UserError if the queue is full, or has a job of the same session."""
         with self.changed:
-            if any(job.owner == owner and not (job.given_up or job.result.done()) for job in self.line):
-                raise ValueError("Your last wish is still being worked on: wait for it, or stop it.")
-            if len(self.line) > self.places:
-                raise ValueError(f"{len(self.line)} pictures are being drawn or waiting; please try again in a moment.")
-            job = Job(owner, work)
-            self.line.append(job)
+            if any(job.session == session and not (job.cancelled or job.result.done()) for job in self.jobs):
+                raise UserError("Your last job is not finished; wait for it, or stop it.")
+            if len(self.jobs) > self.capacity:
+                raise UserError(f"The queue is full: {len(self.jobs)} jobs. Please try again in a moment.")
+            job = Job(session, function)
+            self.jobs.append(job)
             self.changed.notify()
             return job
 
-    def follow(self, job: Job) -> Iterator[News]:
-        r"""How it stands with a job, again and again, until it is finished; whoever stops listening gives it up."""
+    def follow(self, job: Job) -> Iterator[Progress]:
+        r"""The progress of a job until it is finished. A caller that stops reading cancels the job."""
         try:
             while not job.result.done():
-                job.news.clear()
+                job.changed.clear()
                 preview, job.preview = job.preview, None
-                yield News(self.before(job), preview)
+                with self.changed:
+                    position = self.jobs.index(job) if job in self.jobs else 0
+                yield Progress(position, preview)
                 if not job.result.done():
-                    job.news.wait(LOOK)
+                    job.changed.wait(INTERVAL)
         finally:
-            self.give_up(job)
+            self.cancel(job)
 
-    def before(self, job: Job) -> int:
+    def cancel(self, job: Job) -> None:
+        r"""A job that waits leaves the queue at once; the running one ends after its current step."""
         with self.changed:
-            return self.line.index(job) if job in self.line else 0
+            job.cancelled = True
+            if job in list(self.jobs)[1:]:
+                self.jobs.remove(job)
+                job.result.cancel()
+                job.changed.set()
 
-    def give_up(self, job: Job) -> None:
-        r"""A job that waits leaves the line at once, one that is worked on at its next step."""
+    def cancel_session(self, session: str) -> None:
+        r"""Cancel the jobs of a session, if it has any."""
         with self.changed:
-            job.given_up = True
-            if job in list(self.line)[1:]:
-                self.line.remove(job)
-                job.result.set_exception(Stopped())
-                job.news.set()
-
-    def stop(self, owner: str) -> None:
-        r"""Give up what this owner has in the line, if anything."""
-        with self.changed:
-            for job in [job for job in self.line if job.owner == owner]:
-                self.give_up(job)
+            for job in [job for job in self.jobs if job.session == session]:
+                self.cancel(job)
 
     def work(self) -> None:
         while True:
             with self.changed:
-                self.changed.wait_for(lambda: self.line)
-                job = self.line[0]
+                self.changed.wait_for(lambda: self.jobs)
+                job = self.jobs[0]
             job.run()
             with self.changed:
-                self.line.popleft()
+                self.jobs.popleft()

@@ -1,7 +1,7 @@
-// Runs once for each part of the page that can be clicked. A click on [data-do] is told to the server; one on [data-copy]
-// puts its text on the clipboard.
+// Runs once for each clickable component. A click on [data-click] sends the element's data attributes to the server, one
+// on [data-copy] copies its text to the clipboard.
 element.addEventListener('click', (event) => {
-  const target = event.target.closest('[data-do], [data-copy]');
+  const target = event.target.closest('[data-click], [data-copy]');
   if (!target) return;
   if (target.dataset.copy) {
     navigator.clipboard.writeText(target.dataset.copy);

@@ -1,150 +1,147 @@
-r"""The page, in Gradio: its parts, where they stand, and which click goes where (`clicks.py`)."""
+r"""The page, in Gradio: its components by their `elem_id`, and which event calls which handler (`handlers.py`)."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from minidiffusion.app import html
-from minidiffusion.app.handlers import ROADS, Handlers, Shown, View
-from minidiffusion.app.upload import LARGEST
+from minidiffusion.actions import registry
 
-CHANGES: list[tuple[str, str, dict[str, Any]]] = [
-    ("Vary a little", "vary", {"strength": 0.35}),
-    ("Vary a lot", "vary", {"strength": 0.7}),
-    ("Enlarge", "upscale", {}),
-    ("Enlarge, redraw", "upscale", {"strength": 0.2}),
-    ("Zoom out 1.5 ×", "zoom", {"factor": 1.5}),
-    ("Zoom out 2 ×", "zoom", {"factor": 2.0}),
-    ("← Pan", "pan", {"direction": "left"}),
-    ("Pan →", "pan", {"direction": "right"}),
-    ("↑ Pan", "pan", {"direction": "up"}),
-    ("↓ Pan", "pan", {"direction": "down"}),
-]
-PAINTED = (
-    "(...given) => [...given.slice(0, -1), document.querySelector('#canvas canvas')?.toDataURL('image/png') ?? '']"
-)
-WIPE = "() => { const canvas = document.querySelector('#canvas canvas'); if (canvas) canvas.width = canvas.width; }"
-OWN_WORDS = "as the picture's prompt says"
-BRING = '<label class="bring">Bring a picture<input type="file" accept="image/*"></label>'
+from . import html
+from .handlers import NEW_PICTURES, Event, Handlers, Updates, View
+from .upload import MAX_SIDE
+
+CANVAS = "document.querySelector('#canvas canvas')"
+READ_CANVAS = f"(...values) => [...values.slice(0, -1), {CANVAS}?.toDataURL('image/png') ?? '']"
+CLEAR_CANVAS = f"() => {{ const canvas = {CANVAS}; if (canvas) canvas.width = canvas.width; }}"
+UPLOAD = '<label class="upload">Upload a picture<input type="file" accept="image/*"></label>'
 
 
-def build(clicks: Handlers) -> gr.Blocks:
+def build(handlers: Handlers) -> gr.Blocks:
     with gr.Blocks(title="minidiffusion studio", analytics_enabled=False, fill_width=True) as page:
-        parts: dict[str, Any] = {"view": gr.State(View()), "to_blend": gr.State(())}
-
-        text("title", "<h1>minidiffusion <span>studio</span></h1>")
-        with gr.Row(equal_height=True):
-            parts["prompt"] = gr.Textbox(
-                placeholder="What do you want to see? In English or 中文, perhaps with flags: --ar 3:2",
-                show_label=False,
-                container=False,
-                autofocus=True,
-                max_lines=1,
-                scale=8,
-                elem_id="prompt",
-            )
-            road = gr.Radio(
-                list(ROADS),
-                value="diffusion",
-                label="Model",
-                show_label=False,
-                container=False,
-                scale=0,
-                min_width=180,
-                visible=clicks.writer is not None,
-                elem_id="road",
-            )
-            go = gr.Button("Imagine", variant="primary", scale=1, min_width=110, elem_id="go")
-            parts["stop"] = gr.Button("Stop", scale=1, min_width=80, interactive=False, elem_id="stop")
-        parts["say"] = text("say")
-        ideas = clickable("ideas", html.ideas())
-
+        state = {"view": gr.State(View()), "to_blend": gr.State(())}
+        add_prompt(has_tokens=handlers.token_pipeline is not None)
         with gr.Row():
             with gr.Column(scale=5, min_width=360):
-                parts["stage"] = clickable("stage")
-                parts["typed"] = clickable("typed")
+                clickable("gallery")
+                clickable("command")
             with gr.Column(scale=5, min_width=340):
-                parts["about"] = text("about")
-                with gr.Tabs():
-                    with gr.Tab("Change"):
-                        words = gr.Textbox(label="In other words", placeholder=OWN_WORDS, max_lines=1)
-                        with gr.Row(elem_id="changes"):
-                            changes = [(button(label, action), action, given) for label, action, given in CHANGES]
-                    with gr.Tab("Region"):
-                        parts["canvas"] = text("canvas", js_on_load=script("paint.js"))
-                        there = gr.Textbox(label="What should be there", placeholder=OWN_WORDS, max_lines=1)
-                        with gr.Row():
-                            repaint, wipe = button("Draw the painted region anew", "repaint"), button("Wipe", "wipe")
-                    with gr.Tab("Blend"):
-                        parts["tray"] = text("tray", html.tray(()))
-                        with gr.Row():
-                            add, blend = button("Add this picture", "add"), button("Blend", "blend")
-                            empty = button("Empty", "empty")
-                    with gr.Tab("Look"):
-                        with gr.Row():
-                            describe, look = button("Describe it", "describe"), button("Where did it look?", "look")
-                        parts["told"] = clickable("told")
-                    with gr.Tab("Words"):
-                        lexicon = clickable("lexicon", html.known_words())
-                    with gr.Tab("Flags"):
-                        text("flags", html.flags())
-
-        with gr.Row(elem_id="shelf"):
-            text("history", "<h2>History</h2>")
-            paper = script("bring.js").replace("LARGEST", str(LARGEST))
-            bring = text("bring", html_template=BRING, js_on_load=paper)
-        parts["past"] = clickable("past")
-
-        def on(
-            events: Any, do: Callable[..., Iterator[Shown]], *given: str | gr.Textbox | gr.Radio, js: str | None = None
-        ) -> None:
-            r"""When one of these happens, do that, with what stands in the given parts."""
-
-            def clicked(request: gr.Request, event: gr.EventData, *values: Any) -> Iterator[dict[Any, Any]]:
-                told = event._data if isinstance(event._data, dict) else {}
-                for shown in do(str(request.session_hash), told, *values):
-                    if "stop" in shown:
-                        shown["stop"] = gr.Button(interactive=shown["stop"])
-                    yield {parts[name]: value for name, value in shown.items()}
-
-            inputs = [parts[each] if isinstance(each, str) else each for each in given]
-            hidden: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-            gr.on(events, clicked, inputs, list(parts.values()), js=js, **hidden)
-
-        on([page.load], clicks.arrive)
-        on([parts["prompt"].submit, go.click], clicks.imagine, "prompt", road)
-        on([parts["stop"].click], clicks.stop)
-        on([parts["stage"].select], clicks.choose, "view")
-        for each, action, settings in changes:
-            on([each.click], partial(clicks.change, action, settings), "view", words)
-        on([repaint.click], clicks.repaint, "view", there, "canvas", js=PAINTED)
-        wipe.click(None, js=WIPE)
-        on([add.click], clicks.add, "view", "to_blend")
-        on([empty.click], clicks.empty)
-        on([blend.click], clicks.blend, "to_blend")
-        on([describe.click], clicks.describe, "view")
-        on([look.click], clicks.look, "view")
-        on([parts["past"].select], clicks.open)
-        on([bring.upload], clicks.bring)
-        on([ideas.select, lexicon.select, parts["told"].select], clicks.write, "prompt")
-    # The line in which people wait is that of the desk; Gradio's only has to be longer.
+                html_component("details")
+                add_tabs()
+        with gr.Row(elem_classes="heading"):
+            html_component("history_title", "<h2>History</h2>")
+            js = script("upload.js").replace("MAX_SIDE", str(MAX_SIDE))
+            html_component("upload", html_template=UPLOAD, js_on_load=js)
+        clickable("history")
+        components = {each.elem_id: each for each in page.blocks.values() if each.elem_id}
+        connect(page, components | state, handlers)
+    # Users wait in the job queue; Gradio's own only has to be longer.
     page.queue(default_concurrency_limit=None, max_size=200)
     return page
 
 
+def connect(page: gr.Blocks, components: Mapping[str, Any], handlers: Handlers) -> None:
+    r"""Events, as in "prompt.submit", call their handlers with the values of some components."""
+
+    def on(events: str, handler: Callable[..., Iterator[Updates]], inputs: str = "", js: str | None = None) -> None:
+        def listen(request: gr.Request, event: gr.EventData, *values: Any) -> Iterator[dict[Any, Any]]:
+            data = event._data if isinstance(event._data, dict) else {}
+            for updates in handler(Event(str(request.session_hash), data), *values):
+                if "stop" in updates:
+                    updates["stop"] = gr.Button(interactive=updates["stop"])
+                yield {components[name]: value for name, value in updates.items()}
+
+        sources, names = {"page": page, **components}, [event.split(".") for event in events.split()]
+        triggers = [getattr(sources[name], event) for name, event in names]
+        hidden: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+        outputs = list(components.values())
+        gr.on(triggers, listen, [components[name] for name in inputs.split()], outputs, js=js, **hidden)
+
+    on("page.load", handlers.load)
+    on("prompt.submit imagine.click", handlers.imagine, "prompt model")
+    on("stop.click", handlers.stop)
+    on("gallery.select", handlers.select, "view")
+    for action, buttons in change_buttons().items():
+        for i, options in enumerate(buttons.values()):
+            on(f"{action}-{i}.click", partial(handlers.change, action, options), "view change_prompt")
+    on("repaint.click", handlers.repaint, "view repaint_prompt canvas", js=READ_CANVAS)
+    components["clear_mask"].click(None, js=CLEAR_CANVAS)
+    on("add.click", handlers.add, "view to_blend")
+    on("clear.click", handlers.clear)
+    on("blend.click", handlers.blend, "to_blend")
+    on("describe.click", handlers.describe, "view")
+    on("look.click", handlers.look, "view")
+    on("history.select", handlers.open)
+    on("upload.upload", handlers.upload)
+    on("examples.select vocabulary.select analysis.select", handlers.insert, "prompt")
+
+
+def change_buttons() -> dict[str, Mapping[str, Mapping[str, Any]]]:
+    r"""action -> label -> options: the buttons of every action, by default one that has its name."""
+    actions = [registry.find(name) for name in registry.names()]
+    buttons = {each.name: {each.name.capitalize(): {}} if each.buttons is None else each.buttons for each in actions}
+    return {name: buttons[name] for name in sorted(buttons, key=lambda name: len(buttons[name])) if buttons[name]}
+
+
+def add_prompt(has_tokens: bool) -> None:
+    html_component("title", "<h1>minidiffusion <span>studio</span></h1>")
+    bare: dict[str, Any] = {"show_label": False, "container": False}
+    with gr.Row(equal_height=True):
+        hint = "A prompt in English or 中文, with flags such as --ar 3:2"
+        gr.Textbox(placeholder=hint, autofocus=True, max_lines=1, scale=8, elem_id="prompt", **bare)
+        size: dict[str, Any] = {"scale": 0, "min_width": 180, "visible": has_tokens}
+        gr.Radio(list(NEW_PICTURES), value="diffusion", label="Model", elem_id="model", **size, **bare)
+        gr.Button("Imagine", variant="primary", scale=1, min_width=110, elem_id="imagine")
+        gr.Button("Stop", scale=1, min_width=80, interactive=False, elem_id="stop")
+    html_component("status")
+    clickable("examples", html.examples())
+
+
+def add_tabs() -> None:
+    own: dict[str, Any] = {"label": "Prompt", "placeholder": "by default the prompt of the picture", "max_lines": 1}
+    with gr.Tabs():
+        with gr.Tab("Change"):
+            gr.Textbox(elem_id="change_prompt", **own)
+            for action, buttons in change_buttons().items():
+                with gr.Row(elem_classes="change"):
+                    for i, label in enumerate(buttons):
+                        button(label, f"{action}-{i}")
+        with gr.Tab("Repaint"):
+            html_component("canvas", js_on_load=script("paint.js"))
+            gr.Textbox(elem_id="repaint_prompt", **own)
+            with gr.Row():
+                button("Repaint the painted region", "repaint")
+                button("Clear the mask", "clear_mask")
+        with gr.Tab("Blend"):
+            html_component("blend_pictures", html.blend_pictures(()))
+            with gr.Row():
+                button("Add the selected picture", "add")
+                button("Blend", "blend")
+                button("Clear", "clear")
+        with gr.Tab("Analyse"):
+            with gr.Row():
+                button("Describe", "describe")
+                button("Attention maps", "look")
+            clickable("analysis")
+        with gr.Tab("Words"):
+            clickable("vocabulary", html.vocabulary())
+        with gr.Tab("Flags"):
+            html_component("flags", html.flags())
+
+
 def button(label: str, name: str) -> gr.Button:
-    return gr.Button(label, size="sm", min_width=60, elem_classes=name)
+    return gr.Button(label, size="sm", min_width=60, elem_id=name)
 
 
 def clickable(name: str, value: str = "") -> gr.HTML:
-    return text(name, value, js_on_load=script("page.js"))
+    r"""HTML whose elements can be clicked (`page.js`)."""
+    return html_component(name, value, js_on_load=script("page.js"))
 
 
-def text(name: str, value: str = "", **given: Any) -> gr.HTML:
-    return gr.HTML(value, elem_id=name, apply_default_css=False, **given)
+def html_component(name: str, value: str = "", **arguments: Any) -> gr.HTML:
+    return gr.HTML(value, elem_id=name, apply_default_css=False, **arguments)
 
 
 def script(name: str) -> str:

@@ -1,4 +1,5 @@
-// A layer over the picture, of its size in pixels, that can be painted on. The page reads it as a PNG when it is needed.
+// A brush for the canvas over the picture, which has as many pixels as the picture. What is painted on it is the mask; the
+// page reads it as a PNG when the region is repainted.
 let painting = false;
 const paint = (event) => {
   const canvas = element.querySelector('canvas');

@@ -1,4 +1,4 @@
-r"""What a click asks for: typed, it makes the same pictures, to the bit."""
+r"""A command: typed in a terminal, it makes the same pictures, to the bit."""
 
 import random
 import shlex
@@ -7,20 +7,23 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from minidiffusion.cli import main as cli
-from minidiffusion.app.job_queue import Stopped
+from minidiffusion.app.command import LARGEST, SEEDS, Command, commands
 from minidiffusion.app.history import History
-from minidiffusion.app.command import ALONE, SEEDS, Command, commands
-from minidiffusion.app.preview import guessed, written
-from minidiffusion.pipelines.text_to_image import TextToImage
+from minidiffusion.app.job_queue import CancelledError
+from minidiffusion.app.preview import latent_preview, token_preview
+from minidiffusion.cli.main import main
+from minidiffusion.errors import UserError
 from minidiffusion.images.pixels import to_pixels
-from minidiffusion.prompt.parser import PromptError
+from minidiffusion.pipelines.text_to_image import TextToImage
 from minidiffusion.pipelines.token_to_image import TokenPipeline
+from minidiffusion.prompt.format import format
+from minidiffusion.prompt.lexer import PromptError
+from minidiffusion.prompt.parser import parse
 from tests.tiny import tiny_weights
 from tests.tiny_tokens import save_token_pipeline, tiny_token_pipeline
 
 PROMPT = "a red house by the sea"
-HOUSE = Command("imagine", 7, prompt=PROMPT)
+HOUSE = Command("imagine", 7, prompt=parse(PROMPT))
 
 
 def silent(preview: object) -> None:
@@ -38,7 +41,7 @@ def model(weights) -> TextToImage:
 
 
 @pytest.fixture(scope="module")
-def writer(weights) -> TokenPipeline:
+def token_pipeline(weights) -> TokenPipeline:
     return TokenPipeline.load(weights)
 
 
@@ -49,13 +52,8 @@ def history(tmp_path, monkeypatch) -> History:
     return History("my pictures")
 
 
-def pixels(path) -> np.ndarray:
-    with PIL.Image.open(path) as image:
-        return np.asarray(image.convert("RGB"))
-
-
 @pytest.mark.parametrize(
-    ("action", "sources", "prompt", "settings"),
+    ("action", "sources", "prompt", "options"),
     [
         ("imagine", 0, "a 'red' \"house\" $HOME `ls` 海边 --ar 2:1 --no fog", {}),
         ("imagine", 0, "--chaos 50", {}),
@@ -69,49 +67,58 @@ def pixels(path) -> np.ndarray:
         ("blend", 2, None, {}),
     ],
 )
-def test_the_command_makes_the_same_pictures(
-    model, writer, weights, history, capsys, action, sources, prompt, settings
+def test_the_command_line_makes_the_same_pictures(
+    model, token_pipeline, weights, history, capsys, action, sources, prompt, options
 ):
     house = HOUSE.carry_out(model, history, silent) if sources else None
-    if "mask" in settings:
+    if "mask" in options:
         mask = PIL.Image.new("1", (16, 16), 0)
         mask.paste(1, (0, 0, 9, 16))
-        settings = {"mask": history.keep(mask, "mask")}
-    order = Command(action, 11, house.pictures[:sources] if house else (), prompt, settings)
-    sheet = order.carry_out(writer if action == "write" else model, history, silent)
-    assert len(sheet.pictures) == (1 if action == "upscale" else 4)
-    clicked = [history.picture(name) for name in sheet.pictures]
-    for name in (sheet.name, *sheet.pictures):
+        options = {"mask": history.add_image(mask, "mask")}
+    pictures = house.pictures[:sources] if house else ()
+    command = Command(action, 11, pictures, None if prompt is None else parse(prompt), options)
+    entry = command.carry_out(token_pipeline if action == "write" else model, history, silent)
+    assert len(entry.pictures) == (1 if action == "upscale" else 4)
+    clicked = [history.picture(name) for name in entry.pictures]
+    for name in (entry.name, *entry.pictures):
         history.path(name).unlink()
 
-    program, *arguments = shlex.split(order.command(history.folder, str(weights)))
+    program, *arguments = shlex.split(command.command_line(history.folder, str(weights)))
     assert program == "minidiffusion"
-    assert cli.main([arguments[0], "--out=my pictures/typed.png", *arguments[1:]]) == 0
-    assert f"{len(clicked)} pictures" in capsys.readouterr().out
+    assert main([arguments[0], "--out=my pictures/typed.png", *arguments[1:]]) == 0
+    assert "typed.png" in capsys.readouterr().out
+    assert len(list(history.folder.glob("typed-*.png"))) == len(clicked)
     for i, picture in enumerate(clicked, start=1):
         typed = history.picture(f"typed-{i}.png")
         assert typed.image.tobytes() == picture.image.tobytes() and typed.record == picture.record
 
 
-def test_the_weights_that_are_shipped_need_not_be_typed():
-    assert HOUSE.command("p", "picturebook") == "minidiffusion imagine 'a red house by the sea' --seed 7"
-    assert HOUSE.command("p", "mine").endswith("--seed 7 --weights mine")
-    written = Command("write", 7, prompt=PROMPT).command("p", "picturebook")
+def test_the_weights_that_are_shipped_are_left_out_of_the_command_line():
+    assert HOUSE.command_line("p", "picturebook") == "minidiffusion imagine 'a red house by the sea' --seed 7"
+    assert HOUSE.command_line("p", "mine").endswith("--seed 7 --weights mine")
+    written = Command("write", 7, prompt=parse(PROMPT)).command_line("p", "picturebook")
     assert written == "minidiffusion imagine 'a red house by the sea' --model tokens --seed 7"
 
 
-def test_a_text_makes_an_order_for_each_prompt_and_the_seed_is_what_it_says_or_any():
-    dice = random.Random(0)
-    made = commands(dice, "imagine", "a {red, blue} house --repeat 2 --ar 3:2")
-    assert [order.prompt for order in made] == [f"a {c} house --ar 3:2" for c in ("red", "red", "blue", "blue")]
-    assert len({order.seed for order in made}) == 4 and all(0 <= order.seed < SEEDS for order in made)
-    (said,) = commands(dice, "imagine", "a house --seed 4294967295")
-    assert (said.seed, said.prompt) == (2**32 - 1, "a house")
+def test_files_and_positional_options_stand_in_the_command_line_as_the_action_says():
+    pan = Command("pan", 7, ("a.png",), options={"direction": "up"})
+    assert pan.command_line("p", "picturebook") == "minidiffusion pan p/a.png up --seed 7"
+    repaint = Command("repaint", 7, ("a.png",), parse("a cat"), {"mask": "m.png"})
+    expected = "minidiffusion repaint p/a.png --mask p/m.png --prompt 'a cat' --seed 7"
+    assert repaint.command_line("p", "picturebook") == expected
+
+
+def test_a_text_makes_a_command_for_each_prompt_with_its_seed_or_a_random_one():
+    made = commands(random.Random(0), "imagine", "a {red, blue} house --repeat 2 --ar 3:2")
+    assert [format(each.prompt) for each in made] == [f"a {c} house --ar 3:2" for c in ("red", "red", "blue", "blue")]
+    assert len({each.seed for each in made}) == 4 and all(0 <= each.seed < SEEDS for each in made)
+    (given,) = commands(random.Random(0), "imagine", "a house --seed 4294967295")
+    assert (given.seed, given.prompt) == (2**32 - 1, parse("a house"))
     assert commands(random.Random(3), "vary", None, ("a.png",)) == commands(random.Random(3), "vary", None, ("a.png",))
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("arguments", "message"),
     [
         (("imagine", "a house --fog"), "There is no flag --fog"),
         (("imagine", "a house " + "--ar 1:1 " * 10_000), "at most 6000 are read"),
@@ -119,53 +126,57 @@ def test_a_text_makes_an_order_for_each_prompt_and_the_seed_is_what_it_says_or_a
         (("imagine", "/etc/passwd.png a house"), "Pictures in a prompt"),
         (("imagine", "http://example.com/a.png a house"), "Pictures in a prompt"),
         (("imagine", "a house --sref ../a.png"), "Pictures in a prompt"),
-        (("vary", None), "Choose a picture first"),
-        (("write", "a {house, cat --ar 3:2}"), "--ar says nothing to pictures that are written as tokens"),
+        (("vary", None), "Select a picture first"),
+        (("blend", None, ("a.png",)), "blend needs 2 to 5 pictures, got 1"),
+        (("blend", None, ("a.png",) * 6), "blend needs 2 to 5 pictures, got 6"),
+        (("write", "a {house, cat --ar 3:2}"), "--ar is not for the token pipeline"),
         (("write", "a house:: a cat"), ":: makes several"),
+        (("fly", "a house"), "There is no action 'fly'"),
     ],
 )
-def test_what_cannot_be_ordered_is_refused_with_a_sentence(given, words):
-    with pytest.raises(ValueError, match=words):
-        commands(random.Random(0), *given)
+def test_invalid_arguments_are_refused_before_anything_is_queued(arguments, message):
+    with pytest.raises(UserError, match=message):
+        commands(random.Random(0), *arguments)
 
 
-def test_a_prompt_error_is_what_it_is():
+def test_a_prompt_error_is_not_renamed():
     with pytest.raises(PromptError):
         commands(random.Random(0), "imagine", "{")
 
 
 def test_pictures_that_are_too_large_or_not_there_are_refused(model, history):
-    large = history.keep(PIL.Image.new("RGB", (4 * model.size + 16, 16)), "brought")
-    for name, words in ((large, "too large to go on from"), ("../a.png", "no picture")):
-        with pytest.raises(ValueError, match=words):
+    large = history.add_image(PIL.Image.new("RGB", (LARGEST * model.size + 16, 16)), "upload")
+    for name, message in ((large, "must have at most 64 pixels a side, got 80"), ("../a.png", "no picture")):
+        with pytest.raises(UserError, match=message):
             Command("upscale", 0, (name,)).carry_out(model, history, silent)
-    assert [sheet.name for sheet in history.sheets(most=9)] == [large]
+    assert [entry.name for entry in history.entries(most=9)] == [large]
 
 
-def test_previews_are_shown_after_each_step_and_a_job_can_end_at_any(model, writer, history, monkeypatch):
-    monkeypatch.setattr("minidiffusion.app.preview.PAUSE", 0.0)
-    guess = guessed(model, next(model.trajectory(PROMPT, [7, 8, 9, 10])))
-    token = written(writer, next(writer.tokens([PROMPT] * 4, [7, 8, 9, 10])))
-    for action, able, steps, first in (("imagine", model, 25, guess), ("write", writer, 16, token)):
-        shown = []
+def test_previews_are_reported_after_each_step_and_a_job_can_end_at_any(model, token_pipeline, history, monkeypatch):
+    monkeypatch.setattr("minidiffusion.app.preview.INTERVAL", 0.0)
+    seeds = [7, 8, 9, 10]
+    latents = latent_preview(model, next(model.sample(PROMPT, seeds)))
+    tokens = token_preview(token_pipeline, next(token_pipeline.sample(PROMPT, seeds)))
+    for action, pipeline, steps, first in (("imagine", model, 25, latents), ("write", token_pipeline, 16, tokens)):
+        reported = []
 
-        def stop(preview: object, shown=shown, steps=steps) -> None:
-            shown.append(preview)
-            if len(shown) == 2 * steps + 3:
-                raise Stopped
+        def report(preview: object, reported=reported, steps=steps) -> None:
+            reported.append(preview)
+            if len(reported) == 2 * steps + 3:
+                raise CancelledError
 
-        Command(action, 7, prompt=PROMPT).carry_out(able, history, stop)
-        assert len(shown) == 2 * steps and shown[::2] == [None] * steps  # whether to go on, and then a preview
-        assert (np.stack([np.asarray(image) for image in shown[1]]) == to_pixels(first)).all()
+        Command(action, 7, prompt=parse(PROMPT)).carry_out(pipeline, history, report)
+        assert len(reported) == 2 * steps and reported[::2] == [None] * steps  # whether it is cancelled; then a preview
+        assert (np.stack([np.asarray(image) for image in reported[1]]) == to_pixels(first)).all()
         before = len(list(history.folder.iterdir()))
-        with pytest.raises(Stopped):
-            Command(action, 8, prompt=PROMPT).carry_out(able, history, stop)
-        assert len(shown) == 2 * steps + 3 and len(list(history.folder.iterdir())) == before
+        with pytest.raises(CancelledError):
+            Command(action, 8, prompt=parse(PROMPT)).carry_out(pipeline, history, report)
+        assert len(reported) == 2 * steps + 3 and len(list(history.folder.iterdir())) == before
 
 
-def test_large_pictures_are_drawn_one_by_one_and_are_the_same(model, history, monkeypatch):
+def test_large_pictures_are_drawn_one_at_a_time_and_are_the_same(model, history, monkeypatch):
     together = HOUSE.carry_out(model, history, silent)
-    monkeypatch.setattr("minidiffusion.app.command.ALONE", 8)
-    shown = []
-    alone = HOUSE.carry_out(model, history, lambda preview: shown.append(preview and len(preview)))
-    assert ALONE > 64 and set(shown) == {None, 1} and alone == together
+    monkeypatch.setattr("minidiffusion.pipelines.batches.LARGEST_AT_ONCE", 8)
+    sizes = []
+    alone = HOUSE.carry_out(model, history, lambda preview: sizes.append(preview and len(preview)))
+    assert set(sizes) == {None, 1} and alone == together

@@ -1,25 +1,26 @@
-r"""One model, many people: whose turn it is, and what becomes of a job that nobody wants any more."""
+r"""The job queue: whose turn it is, and what becomes of a job that is cancelled."""
 
 import threading
 
 import pytest
 
-from minidiffusion.app.job_queue import JobQueue, Job, Stopped
+from minidiffusion.app.job_queue import CancelledError, Job, JobQueue
+from minidiffusion.errors import UserError
 
-PATIENCE = 60.0
+TIMEOUT = 60.0
 
 
 class Slow:
-    r"""A job that takes a step whenever it is told to."""
+    r"""A job that takes a step whenever the test says so."""
 
     def __init__(self, result: str = ""):
         self.result, self.began, self.step, self.steps = result, threading.Event(), threading.Semaphore(0), 0
 
-    def __call__(self, show):
+    def __call__(self, report):
         self.began.set()
-        while self.step.acquire(timeout=PATIENCE) and self.steps < 3:
+        while self.step.acquire(timeout=TIMEOUT) and self.steps < 3:
             self.steps += 1
-            show(f"{self.result} {self.steps}")
+            report(f"{self.result} {self.steps}")
         return self.result
 
     def finish(self) -> None:
@@ -27,89 +28,90 @@ class Slow:
 
 
 def ended(job: Job) -> object:
-    return job.result.result(timeout=PATIENCE)
+    return job.result.result(timeout=TIMEOUT)
 
 
-def test_everybody_is_told_how_many_are_before():
-    desk = JobQueue()
+def test_every_job_has_a_position():
+    queue = JobQueue()
     works = [Slow(name) for name in "abc"]
-    jobs = [desk.ask(work.result, work) for work in works]
-    assert works[0].began.wait(PATIENCE)
-    assert [next(desk.follow(job)).before for job in jobs[::-1]] == [2, 1, 0] and not works[1].began.is_set()
+    jobs = [queue.submit(work.result, work) for work in works]
+    assert works[0].began.wait(TIMEOUT)
+    assert [next(queue.follow(job)).position for job in jobs[::-1]] == [2, 1, 0] and not works[1].began.is_set()
 
 
-def test_the_first_comes_first_one_at_a_time_and_everybody_gets_what_is_his():
-    desk, works = JobQueue(), [Slow(name) for name in "abc"]
-    jobs = [desk.ask(work.result, work) for work in works]
+def test_jobs_run_one_at_a_time_in_order_and_each_has_its_own_result():
+    queue, works = JobQueue(), [Slow(name) for name in "abc"]
+    jobs = [queue.submit(work.result, work) for work in works]
     for work, job in zip(works, jobs, strict=True):
-        assert work.began.wait(PATIENCE) and sum(other.began.is_set() for other in works) == works.index(work) + 1
+        assert work.began.wait(TIMEOUT) and sum(other.began.is_set() for other in works) == works.index(work) + 1
         work.finish()
         assert ended(job) == work.result
 
 
-def test_the_line_is_bounded_and_nobody_has_two_places():
-    desk, work = JobQueue(places=2), Slow()
-    first = desk.ask("a", work)
-    assert work.began.wait(PATIENCE)
-    waiting = [desk.ask(name, lambda show, name=name: name) for name in "bc"]
-    with pytest.raises(ValueError, match="3 pictures are being drawn or waiting; please try again"):
-        desk.ask("d", work)
+def test_the_queue_is_bounded_and_a_session_has_one_job():
+    queue, work = JobQueue(capacity=2), Slow()
+    first = queue.submit("a", work)
+    assert work.began.wait(TIMEOUT)
+    waiting = [queue.submit(name, lambda report, name=name: name) for name in "bc"]
+    with pytest.raises(UserError, match=r"The queue is full: 3 jobs\. Please try again"):
+        queue.submit("d", work)
     for name in "ab":
-        with pytest.raises(ValueError, match="still being worked on"):
-            desk.ask(name, work)
+        with pytest.raises(UserError, match="Your last job is not finished"):
+            queue.submit(name, work)
     work.finish()
     assert [ended(job) for job in (first, *waiting)] == ["", "b", "c"]
-    assert ended(desk.ask("a", lambda show: "again")) == "again"  # at once: what is finished is out of the way
+    assert ended(queue.submit("a", lambda report: "again")) == "again"  # at once: what is finished is out of the way
 
 
-def test_who_waits_leaves_at_once_and_who_is_worked_on_after_the_step():
-    desk, work = JobQueue(), Slow()
-    first, second, third = desk.ask("a", work), desk.ask("b", lambda show: "never"), desk.ask("c", lambda show: "c")
-    assert work.began.wait(PATIENCE)
-    desk.stop("b")
-    with pytest.raises(Stopped):
+def test_a_waiting_job_is_cancelled_at_once_and_the_running_one_after_its_step():
+    queue, work = JobQueue(), Slow()
+    first, second = queue.submit("a", work), queue.submit("b", lambda report: "never")
+    third = queue.submit("c", lambda report: "c")
+    assert work.began.wait(TIMEOUT)
+    queue.cancel_session("b")
+    with pytest.raises(CancelledError):
         second.result.result(timeout=0)
-    desk.stop("a")
-    other = desk.ask("a", lambda show: "other")  # even before the step has ended
+    queue.cancel_session("a")
+    other = queue.submit("a", lambda report: "other")  # even before the step has ended
     work.step.release()
-    with pytest.raises(Stopped):
+    with pytest.raises(CancelledError):
         ended(first)
     assert work.steps == 1 and ended(third) == "c" and ended(other) == "other"
 
 
-def test_who_stops_listening_gives_up():
-    desk, work = JobQueue(), Slow()
-    job = desk.ask("a", work)
-    listening = desk.follow(job)
-    next(listening)
-    listening.close()  # as Gradio does when a browser is closed
+def test_a_job_that_nobody_follows_any_more_is_cancelled():
+    queue, work = JobQueue(), Slow()
+    job = queue.submit("a", work)
+    following = queue.follow(job)
+    next(following)
+    following.close()  # as Gradio does when a browser is closed
     work.step.release()
-    with pytest.raises(Stopped):
+    with pytest.raises(CancelledError):
         ended(job)
 
 
-def test_of_previews_only_the_newest_is_kept_and_each_is_told_once():
-    desk, shown, go_on = JobQueue(), threading.Event(), threading.Event()
+def test_of_previews_only_the_newest_is_kept_and_each_is_reported_once():
+    queue, reported, go_on = JobQueue(), threading.Event(), threading.Event()
 
-    def work(show):
+    def function(report):
         for preview in "abc":
-            show(preview)
-        shown.set()
-        go_on.wait(PATIENCE)
+            report(preview)
+        reported.set()
+        go_on.wait(TIMEOUT)
 
-    listening = desk.follow(desk.ask("a", work))
-    assert shown.wait(PATIENCE)
-    assert [next(listening).preview, next(listening).preview] == ["c", None]
+    following = queue.follow(queue.submit("a", function))
+    assert reported.wait(TIMEOUT)
+    assert [next(following).preview, next(following).preview] == ["c", None]
     go_on.set()
-    assert [news.preview for news in listening if news.preview] == []
+    assert [progress.preview for progress in following if progress.preview] == []
 
 
-def test_a_mistake_is_the_problem_of_the_asker_and_of_nobody_else():
-    desk = JobQueue()
+def test_an_error_reaches_the_session_that_submitted_the_job_and_no_other():
+    queue = JobQueue()
 
-    def wrong(show):
+    def wrong(report):
         raise KeyError("a bug")
 
     with pytest.raises(KeyError, match="a bug"):
-        ended(desk.ask("a", wrong))
-    assert ended(desk.ask("b", lambda show: "fine")) == "fine"
+        ended(queue.submit("a", wrong))
+    assert ended(queue.submit("b", lambda report: "fine")) == "fine"

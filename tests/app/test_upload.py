@@ -1,4 +1,4 @@
-r"""Pictures out of a browser: what is taken, and what is refused."""
+r"""Pictures that a browser sends: what is read, and what is refused."""
 
 import base64
 import io
@@ -9,11 +9,12 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from minidiffusion.app.upload import LARGEST, fitted, read_upload, region
+from minidiffusion.app.upload import MAX_SIDE, fit, painted_mask, read_data_url
+from minidiffusion.errors import UserError
 from tests.tiny import tiny_model
 
 
-def address(data: bytes, kind: str = "png") -> str:
+def data_url(data: bytes, kind: str = "png") -> str:
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
@@ -31,32 +32,32 @@ def png_of(width: int, height: int) -> bytes:
 
 def test_a_picture_arrives_as_it_was():
     pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
-    assert (np.asarray(read_upload(address(encoded(PIL.Image.fromarray(pixels))), "It")) == pixels).all()
+    assert (np.asarray(read_data_url(data_url(encoded(PIL.Image.fromarray(pixels))), "It")) == pixels).all()
 
 
 @pytest.mark.parametrize(
     ("sent", "words"),
     [
-        (None, "could not be read"),
-        (7, "could not be read"),
-        ("", "could not be read"),
-        ("data:image/png;base64,====", "could not be read"),
-        (address(b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>"), "could not be read"),
-        (address(b"<svg/>", "svg+xml"), "could not be read"),
-        (address(b"<html><script>alert(1)</script></html>"), "could not be read"),
-        (address(encoded(PIL.Image.new("RGB", (8, 8)), "JPEG")), "could not be read"),  # its name says PNG
-        (address(encoded(PIL.Image.new("RGB", (8, 8)), "EPS")), "could not be read"),  # Pillow would run Ghostscript
-        ("file:///etc/passwd", "could not be read"),
-        (address(png_of(8, 8)), "not a picture that Pillow can read"),
-        (address(png_of(8, 8)[:20]), "could not be read"),
-        (address(png_of(LARGEST + 1, 8)), f"is {LARGEST + 1} x 8; valid are up to {LARGEST}"),
-        (address(png_of(8, 2**31 - 1)), "valid are up to"),
-        (address(png_of(0, 8)), "valid are up to"),
+        (None, "cannot be read"),
+        (7, "cannot be read"),
+        ("", "cannot be read"),
+        ("data:image/png;base64,====", "cannot be read"),
+        (data_url(b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>"), "cannot be read"),
+        (data_url(b"<svg/>", "svg+xml"), "cannot be read"),
+        (data_url(b"<html><script>alert(1)</script></html>"), "cannot be read"),
+        (data_url(encoded(PIL.Image.new("RGB", (8, 8)), "JPEG")), "cannot be read"),  # its name says PNG
+        (data_url(encoded(PIL.Image.new("RGB", (8, 8)), "EPS")), "cannot be read"),  # Pillow would run Ghostscript
+        ("file:///etc/passwd", "cannot be read"),
+        (data_url(png_of(8, 8)), "not a picture that Pillow can read"),
+        (data_url(png_of(8, 8)[:20]), "cannot be read"),
+        (data_url(png_of(MAX_SIDE + 1, 8)), f"must have 1 to {MAX_SIDE} pixels a side, got {MAX_SIDE + 1} x 8"),
+        (data_url(png_of(8, 2**31 - 1)), "pixels a side"),
+        (data_url(png_of(0, 8)), "pixels a side"),
     ],
 )
-def test_everything_else_is_refused_with_a_sentence(sent, words):
-    with pytest.raises(ValueError, match=words) as refusal:
-        read_upload(sent, "The picture")
+def test_everything_else_is_refused(sent, words):
+    with pytest.raises(UserError, match=words) as refusal:
+        read_data_url(sent, "The picture")
     assert str(refusal.value).startswith("The picture ") and len(str(refusal.value)) < 200
 
 
@@ -65,12 +66,12 @@ def test_everything_else_is_refused_with_a_sentence(sent, words):
 )
 def test_a_picture_is_made_as_large_as_those_that_the_model_draws(given, size):
     image = PIL.Image.new("RGBA", given, (255, 0, 0, 0))  # red, but see-through
-    made = fitted(tiny_model(), image)
+    made = fit(tiny_model(), image)
     assert made.mode == "RGB" and made.size == size and made.getpixel((0, 0)) == (255, 255, 255)
 
 
-def test_the_region_is_what_was_painted():
+def test_the_mask_is_what_was_painted():
     layer = PIL.Image.new("RGBA", (4, 2), (255, 255, 255, 0))
     for place, alpha in {(0, 0): 255, (1, 0): 128, (2, 1): 127}.items():
         layer.putpixel(place, (255, 255, 255, alpha))
-    assert np.asarray(region(layer)).tolist() == [[True, True, False, False], [False] * 4]
+    assert np.asarray(painted_mask(layer)).tolist() == [[True, True, False, False], [False] * 4]

@@ -1,6 +1,6 @@
-r"""`minidiffusion app` under watch: what it writes and where it connects is noted in a file.
+r"""A command of `minidiffusion` that logs what it writes and where it connects, a line each.
 
-python -m tests.app.watched NOTES app --port 0 ...
+python -m tests.app.watched LOG app --port 0 ...
 """
 
 import os
@@ -12,9 +12,9 @@ from minidiffusion.cli.main import main
 WRITES = {"os.mkdir", "os.rename", "os.remove", "os.symlink", "os.link"}
 
 
-def watch(notes: str) -> None:
-    r"""From now on every file that is written, and every connection that is asked for, is a line in NOTES."""
-    file = os.open(notes, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+def watch(log: str) -> None:
+    r"""From now on every file that is written, and every connection that is asked for, is a line in the log."""
+    file = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
 
     def note(event: str, arguments: tuple) -> None:
         if event in WRITES or (event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR)):
