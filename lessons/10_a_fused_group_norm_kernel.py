@@ -28,7 +28,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-torch.manual_seed(0)
+_ = torch.manual_seed(0)
 
 # %%
 from benchmarks.bytes import operators
