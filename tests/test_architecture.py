@@ -26,7 +26,7 @@ FLOORS = [
     {"attention"},
     {
         *("minidiffusion_kernels", "diffusion", "mcmc", "data", "picturebook", "images"),
-        *("checkpoint", "errors", "version"),
+        *("checkpoint", "errors", "lazy", "version"),
     },
 ]
 LEVEL = {room: -i for i, floor in enumerate(FLOORS) for room in floor}

@@ -10,13 +10,19 @@ Data files are read when a data set is made, not when this package is imported.
     captioned    the protocol of captioned pictures, which training uses
 """
 
+from minidiffusion.lazy import lazy_exports
+
 from .captioned import CaptionedPictures, Language
-from .digits import digits
-from .emoji import Emoji, emoji
-from .folder import PictureFolder
 from .toy import POINTS, GaussianMixture, Rings, circle_of_gaussians, dinosaur, moons, swiss_roll, two_gaussians
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .emoji import Emoji
+    from .folder import PictureFolder
 
 __all__ = [
     "POINTS", "CaptionedPictures", "Emoji", "GaussianMixture", "Language", "PictureFolder", "Rings",
-    "circle_of_gaussians", "digits", "dinosaur", "emoji", "moons", "swiss_roll", "two_gaussians",
+    "circle_of_gaussians", "dinosaur", "moons", "swiss_roll", "two_gaussians",
 ]  # fmt: skip
+
+__getattr__ = lazy_exports(__name__, {"emoji": ("Emoji",), "folder": ("PictureFolder",)})

@@ -15,11 +15,18 @@ Of every picture all attributes are known, so generated ones can be evaluated.
     subjects   twelve subjects
 """
 
+from minidiffusion.lazy import lazy_exports
+
 from .captions import Caption, caption, describe
-from .dataset import PictureBook
-from .draw import render
 from .scene import ATTRIBUTES, SPLITS, Scene, Split, random_scene
+
+TYPE_CHECKING = False  # whoever only needs words, such as the prompt language, does not load the drawing
+if TYPE_CHECKING:
+    from .dataset import PictureBook
+    from .draw import render
 
 __all__ = [
     "ATTRIBUTES", "SPLITS", "Caption", "PictureBook", "Scene", "Split", "caption", "describe", "random_scene", "render",
 ]  # fmt: skip
+
+__getattr__ = lazy_exports(__name__, {"dataset": ("PictureBook",), "draw": ("render",)})

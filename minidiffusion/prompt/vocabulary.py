@@ -39,17 +39,15 @@ def remarks(prompts: Sequence[Prompt], model: ReadsText, of_picturebook: bool) -
     words were in its captions. Stable Diffusion was trained on the web, so none of its words are remarked on.
     """
     for text in dict.fromkeys(text for each in prompts for text in (*(part.text for part in each.parts), *each.no)):
+        if model.clip is not None:  # it is for Stable Diffusion
+            unknown = unknown_words(text, None if of_picturebook else words_of(model.tokenizer))
+            for word, nearest in unknown.items():
+                if nearest:
+                    yield f"Unknown word {quoted(word)}; the nearest known words: {', '.join(nearest)}."
+            if strange := ", ".join(quoted(word) for word, nearest in unknown.items() if not nearest):
+                yield f"Unknown: {strange}" + (f"; known subjects: {', '.join(SUBJECTS)}." if of_picturebook else ".")
         if lost := model.tokenizer.dropped(text, model.context_length):
             yield f"The text is longer than the context; not read is: {quoted(lost)}."
-        if model.clip is None:  # Stable Diffusion
-            continue
-        unknown = unknown_words(text, None if of_picturebook else words_of(model.tokenizer))
-        for word, nearest in unknown.items():
-            if nearest:
-                yield f"Unknown word {quoted(word)}; the nearest known words: {', '.join(nearest)}."
-        strange = ", ".join(quoted(word) for word, nearest in unknown.items() if not nearest)
-        if strange:
-            yield f"Unknown: {strange}" + (f"; known subjects: {', '.join(SUBJECTS)}." if of_picturebook else ".")
 
 
 def unknown_words(prompt: str, known: Collection[str] | None = None, most: int = 8) -> dict[str, list[str]]:
