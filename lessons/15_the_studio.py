@@ -520,7 +520,7 @@ panels = []
 for title, line in STORY.items():
     exec(line)
     panels.append(Panel(title, line, shown(globals()[line.partition(" = ")[0].strip("[]")])))
-storyboard(panels, side=1.45)
+storyboard(panels, side=1.4)
 
 # %% [markdown]
 # Panel 12 beside panel 6 is the round trip from picture to words to picture: there survives only what the grammar has
