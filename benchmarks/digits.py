@@ -31,7 +31,7 @@ def histogram_bits(training: Float[Tensor, "n 1 8 8"], held_out: Float[Tensor, "
     def levels(x: Tensor) -> Tensor:
         return ((x.flatten(1) + 1) / 2 * (GREY_LEVELS - 1)).round().long()
 
-    counts = torch.nn.functional.one_hot(levels(training), GREY_LEVELS).sum(0) + 0.5  # 64 pixels, 17 greys
+    counts = torch.nn.functional.one_hot(levels(training), GREY_LEVELS).sum(0) + 0.5  # 64 pixels, 17 grey levels
     log2_p = (counts / counts.sum(dim=1, keepdim=True)).log2()
     return -log2_p.expand(len(held_out), -1, -1).gather(2, levels(held_out)[..., None]).mean().item()
 
@@ -46,7 +46,7 @@ def rows(weights: Path) -> Iterator[Row]:
 
     denoise, schedule = trained_digits(weights)
     held_out, _ = digits(held_out=True)
-    yield row(f"guessing among {GREY_LEVELS} greys", "all", math.log2(GREY_LEVELS))
+    yield row(f"guessing among {GREY_LEVELS} grey levels", "all", math.log2(GREY_LEVELS))
     yield row("a histogram of each pixel", "all", histogram_bits(digits()[0], held_out))
     for variance in ("beta", "beta_tilde", "learned"):
         generator = torch.Generator().manual_seed(1)

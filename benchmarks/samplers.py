@@ -45,7 +45,7 @@ DIFFERENT: tuple[SamplerName, ...] = tuple(name for name in SAMPLERS if name != 
 
 
 def steps_for(sampler: SamplerName, calls: int, times: Callable[[int], Times]) -> tuple[int, int]:
-    r"""The most steps that make at most so many calls, and the calls that they make. Found by counting."""
+    r"""The most steps with at most n calls of the network, and the calls that they make. Found by counting."""
 
     def count(steps: int) -> int:
         asked = []
@@ -90,7 +90,7 @@ def order(calls: tuple[int, ...] = TOY_CALLS, draws: int = 256, reference_steps:
 
 
 def slopes(rows: list[Row], settled: int = 63) -> dict[str, float]:
-    r"""By which power of the calls the error falls, for each sampler, fitted from so many calls on."""
+    r"""By which power of the calls the error falls, for each sampler, fitted from n calls on."""
     fitted = {}
     for sampler in dict.fromkeys(row.case["sampler"] for row in rows):
         calls, errors = curve([row for row in rows if row.case["calls"] >= settled], sampler)
@@ -196,14 +196,14 @@ def plot_order(ax: Axes, rows: list[Row]) -> None:
     names = {name: f"{name}: slope {slope:.2f}" for name, slope in slopes(rows).items() if name != "euler"}
     curves = {label: curve(rows, name) for name, label in names.items()}
     against_calls(ax, curves, rows[0].metric, {"ddim": 1, "plms": 2})
-    ax.set_title("two hills: following the ODE", fontsize=10)
+    ax.set_title("two modes: following the ODE", fontsize=10)
 
 
 def plot_law(ax: Axes, rows: list[Row]) -> None:
     floor, *rows = rows
     ax.axhspan(floor.low, floor.high, color="grey", alpha=0.2, linewidth=0, label="exact samples")
     against_calls(ax, {name: curve(rows, name) for name in DIFFERENT}, floor.metric, {})
-    ax.set_title("two hills: the cloud of 10,000 samples", fontsize=10)
+    ax.set_title("two modes: the cloud of 10,000 samples", fontsize=10)
 
 
 def plot_difference(ax: Axes, rows: list[Row]) -> None:

@@ -244,7 +244,7 @@ def main() -> None:
     studio = Studio(options.weights)
     rows = []
     if unknown := set(options.parts) - PARTS.keys():
-        parser.error(f"there are no parts {', '.join(sorted(unknown))}; valid are {', '.join(PARTS)}")
+        parser.error(f"there are no parts {', '.join(sorted(unknown))}; the parts: {', '.join(PARTS)}")
     for part in options.parts or PARTS:
         for row in PARTS[part](studio):
             print(*row.case.values(), f"{row.metric} {row.value:.3f}", flush=True)

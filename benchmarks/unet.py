@@ -31,7 +31,7 @@ from minidiffusion_kernels.backend import Backend, auto_is
 
 
 class Size(NamedTuple):
-    r"""A network, and what it is given: latents of side x side, words, so many pictures to train on and to sample."""
+    r"""A network and its inputs: latents of side x side, text tokens, and the batch sizes of training and sampling."""
 
     name: str
     config: UNetConfig

@@ -29,7 +29,8 @@ def tiny_token_pipeline(seed: int = 0, size: int = 16, **changes) -> TokenPipeli
     clip = CLIP(CLIPConfig(8, tokenizer.vocab_size, 24, 16, 1, 2, size, 8, 8, 1, 2))
     codebook = PictureTokenizer(PictureTokenizerConfig(32, 4, channels=(8, 8), groups=4, patch=size // 8))
     transformer = Seq2Seq(Seq2SeqConfig(**(shape | changes)))
-    return TokenPipeline(tokenizer, *(shake(network, seed + i) for i, network in enumerate((clip, codebook, transformer))))
+    networks = [shake(network, seed + i) for i, network in enumerate((clip, codebook, transformer))]
+    return TokenPipeline(tokenizer, *networks)
 
 
 def save_token_pipeline(folder: Path, writer: TokenPipeline) -> Path:

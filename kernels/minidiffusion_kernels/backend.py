@@ -45,7 +45,7 @@ def wanted(backend: str) -> str:
 def valid(backend: str) -> Backend:
     """`backend`. Raises ValueError if it is none."""
     if backend not in BACKENDS:
-        raise ValueError(f"backend is {backend!r}; valid are 'auto', 'reference', 'torch' and 'triton'")
+        raise ValueError(f"backend is {backend!r}; it must be 'auto', 'reference', 'torch' or 'triton'")
     return cast(Backend, backend)
 
 

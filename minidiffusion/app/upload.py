@@ -25,7 +25,7 @@ def read_data_url(url: object, what: str) -> PIL.Image.Image:
 
     Its size is read from the file's first bytes (PNG specification, section 11.2.1) before anything is unpacked.
     """
-    refusal = UserError(f"{what} cannot be read; valid are pictures that the browser can show, such as PNG or JPEG.")
+    refusal = UserError(f"{what} must be a picture that the browser can show, such as PNG or JPEG.")
     if not isinstance(url, str) or not url.startswith(PREFIX):
         raise refusal
     try:

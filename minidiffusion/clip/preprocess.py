@@ -4,8 +4,8 @@ r"""Preprocessing: from a picture of any size and mode to CLIP's input, exactly 
 
 Reimplementations differ in each step: the longer side is rounded *down*, the square starts at (side - size)//2, and
 Pillow's bicubic filter averages where it shrinks, which plain interpolation does not. The result is bit-equal to that
-of transformers' CLIPProcessor (version 5, Pillow backend). As there, transparent pixels become white; in OpenAI's code and
-older transformers they have the colour stored in them.
+of transformers' CLIPProcessor (version 5, Pillow backend). As there, transparent pixels become white; in OpenAI's code
+and older transformers they have the colour stored in them.
 """
 
 from collections.abc import Sequence

@@ -92,9 +92,9 @@ def ideograph_words(text: str) -> list[str]:
     r"""CLIP's words, but every Chinese character is a word of its own, and full-width forms equal the usual ones.
 
     Chinese has no spaces, so in CLIP's pattern a whole clause is one "word" and BPE learns pieces across its real
-    words: moving one attribute then changes the ids of its neighbours too. One id a character gives the same ids in every
-    order, also in orders that were not in training; and as a character holds about as much as an English syllable, a
-    full caption still fits in CLIP's short context. NFKC maps "，" to "," and "Ａ" to "a".
+    words: moving one attribute then changes the ids of its neighbours too. One id a character gives the same ids in
+    every order, also in orders that were not in training; and as a character holds about as much as an English
+    syllable, a full caption still fits in CLIP's short context. NFKC maps "，" to "," and "Ａ" to "a".
     """
     words = clip_words(unicodedata.normalize("NFKC", text))
     return [piece for word in words for piece in re.split(f"({IDEOGRAPH})", word) if piece]

@@ -70,7 +70,7 @@ class EvaluateConfig:
     """Of diffusion, as is the sampler."""
     sampler: SamplerName = "dpm++"
     drafts: int = 1
-    """Of tokens: so many are sampled for each picture, and CLIP chooses one."""
+    """Of tokens: how many are sampled for each picture; CLIP chooses one."""
     guidance: float | None = None
     """None is what suits the weights."""
     batch: int = 16

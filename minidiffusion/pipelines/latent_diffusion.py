@@ -15,6 +15,7 @@ its own, so picture 3 of a batch is the picture that its seed alone would have m
 import math
 from collections.abc import Iterator, Sequence
 from itertools import islice
+from typing import Self
 
 import torch
 from jaxtyping import Float
@@ -79,7 +80,8 @@ class LatentDiffusion:
             raise UserError("A text encoder alone does not say how large a picture is: size is missing.")
         self.size, self.guidance, self.upscaler = size, guidance, upscaler.eval() if upscaler else None
         self.tokenizer, self.unet, self.vae = tokenizer, unet.eval(), vae.eval()
-        self.schedule, self.prediction, self.weights_hash = make_schedule(schedule, T), prediction, weights_hash
+        self.schedule, self.weights_hash = make_schedule(schedule, T), weights_hash
+        self.prediction: PredictionType = prediction
         self.training_noise = {"schedule": schedule, "T": T, "prediction": prediction}
         words = self.text_model.token_embedding
         check_fit(
@@ -90,7 +92,7 @@ class LatentDiffusion:
         if prediction == "eps" and self.schedule.alpha[-1] == 0:
             raise UserError(f"Predicting 'eps' says nothing of x_0 in pure noise, where schedule {schedule!r} begins.")
 
-    def to(self, device: str | torch.device) -> "TextToImage":
+    def to(self, device: str | torch.device) -> Self:
         r"""Move the networks."""
         for network in (self.clip or self.text_model, self.unet, self.vae, *filter(None, [self.upscaler])):
             network.to(device)

@@ -67,8 +67,9 @@ def conditions(prompts: Sequence[Prompt], seeds: Sequence[int], extra: Sequence[
     if any(other != shared[0] for other in shared):
         raise UserError("The prompts of one batch must have the same weights and flags.")
     texts = tuple(tuple(text for text, _ in texts) for texts in each)
-    weights, *flags = shared[0]
-    return Conditions(texts, weights, tuple(", ".join(prompt.no) for prompt in prompts), *flags)
+    negative = tuple(", ".join(prompt.no) for prompt in prompts)
+    weights, ar, tile, quality, stop = shared[0]
+    return Conditions(texts, weights, negative, ar, tile, quality, stop)
 
 
 def weighted_texts(prompt: Prompt, seed: int, extra: Sequence[Weighted] = ()) -> list[Weighted]:

@@ -1,4 +1,4 @@
-r"""Figures for the lessons. The only room that imports matplotlib.
+r"""Figures for the lessons. The only package that imports matplotlib.
 
 Every function returns a matplotlib Figure that pyplot has already forgotten: a notebook shows it once, as the value of
 the cell, and nothing piles up in memory. Colour-blind eyes tell the colours apart as well (Okabe & Ito 2008, viridis).

@@ -1,4 +1,4 @@
-r"""Markov chains: where they are after so many moves, and the trajectory of one of them."""
+r"""Markov chains: where they are after n moves, and the trajectory of one of them."""
 
 from collections.abc import Callable, Mapping, Sequence
 

@@ -66,7 +66,7 @@ def skip_connections(maps: Sequence[FeatureMap]) -> list[tuple[int, int]]:
 def u_shape(maps: Sequence[FeatureMap], title: str, embedding: Tensor | None = None) -> Figure:
     r"""The U: down on the left, up on the right, skip connections as arrows over it. Heights and widths are to scale.
 
-    embedding: `t d`, what the network is told of each time; a heat map beside the U if given.
+    embedding: `t d`, the time embedding; a heat map beside the U if given.
     """
     if embedding is None:
         figure, ax = plt.subplots(figsize=(10, 4.4), layout="constrained")
@@ -118,7 +118,7 @@ def draw_u(ax: Axes, maps: Sequence[FeatureMap]) -> None:
 
 def heat_map(figure: Figure, ax: Axes, embedding: Tensor) -> None:
     heat = ax.imshow(embedding.T.cpu().numpy(), aspect="auto", cmap="viridis", vmin=-1, vmax=1, interpolation="nearest")
-    ax.set_title("what it is told of the time t", fontsize=9)
+    ax.set_title("embedding of the time t", fontsize=9)
     ax.set_xlabel("t", fontsize=9)
     ax.set_ylabel("component: cosines above, sines below", fontsize=9)
     ax.tick_params(labelsize=8)

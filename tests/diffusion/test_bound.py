@@ -43,7 +43,8 @@ def test_kl_is_that_of_torch():
 @pytest.mark.parametrize("mean", [-3.0, -1.0, 0.1, 0.999])
 @pytest.mark.parametrize("std", [1e-3, 0.02, 1.0, 30.0])
 def test_the_decoder_is_a_distribution_over_the_256_greys(mean, std):
-    log_p = discretised(256)(PIXEL_VALUES[:, None], torch.full((256, 1), mean).double(), torch.full((256, 1), std**2).double())
+    means, variances = (torch.full((256, 1), value).double() for value in (mean, std**2))
+    log_p = discretised(256)(PIXEL_VALUES[:, None], means, variances)
     assert log_p.isfinite().all()
     assert log_p.exp().sum() == pytest.approx(1, abs=1e-12)
 

@@ -266,9 +266,9 @@ def test_auto_is_pytorch_without_triton_and_on_a_cpu(monkeypatch):
 @pytest.mark.parametrize(
     "change, error, words",
     [
-        ({"dtype": torch.int32}, ValueError, "torch.int32; valid are float32, float16, bfloat16 and float64"),
+        ({"dtype": torch.int32}, ValueError, "torch.int32; it must be float32, float16, bfloat16 or float64"),
         ({"shape": (2, 5, 3)}, ValueError, "5 channels cannot be shared evenly by 2 groups"),
-        ({"weight": torch.ones(3)}, ValueError, r"weight has the shape \(3,\) on cpu; valid is \(4,\)"),
+        ({"weight": torch.ones(3)}, ValueError, r"weight has the shape \(3,\) on cpu; it must be \(4,\)"),
         ({"shape": (0, 4, 3)}, ValueError, "at least one element"),
         ({"capability": (7, 0)}, RuntimeError, r"needs compute capability 7\.5; this card has 7\.0; use 'torch'"),
         ({"device": "meta"}, RuntimeError, "needs a CUDA tensor; this one is on meta"),

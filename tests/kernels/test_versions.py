@@ -108,10 +108,10 @@ def test_version_3_keeps_the_logarithm_of_the_denominator(causal):
 @pytest.mark.parametrize(
     "m, n, d, words",
     [
-        (45, 64, 16, "45 queries: this version has no masks; valid are multiples of 32"),
-        (64, 77, 16, "77 keys: this version has no masks; valid are multiples of 32"),
+        (45, 64, 16, "45 queries: this version has no masks; there must be a multiple of 32"),
+        (64, 77, 16, "77 keys: this version has no masks; there must be a multiple of 32"),
         (0, 64, 16, "0 queries"),
-        (64, 64, 40, "heads are 40 wide; without masks, valid are powers of two"),
+        (64, 64, 40, "heads are 40 wide; without masks, they must be powers of two"),
         (64, 64, 8, "heads are 8 wide"),
     ],
 )

@@ -2,7 +2,7 @@ r"""What each flag does to the words."""
 
 import pytest
 
-from minidiffusion.prompt.conditions import HOUSE_STYLE, weighted_texts, forget, names_style
+from minidiffusion.prompt.conditions import HOUSE_STYLE, forget, names_style, weighted_texts
 from minidiffusion.prompt.parser import parse
 
 

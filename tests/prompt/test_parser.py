@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from minidiffusion.prompt import parser as language
 from minidiffusion.prompt.flags import FLAGS, Part, Prompt, flags_help
-from minidiffusion.prompt.lexer import PromptError
 from minidiffusion.prompt.format import format
+from minidiffusion.prompt.lexer import PromptError
 from minidiffusion.prompt.parser import expand, jobs, parse
 
 

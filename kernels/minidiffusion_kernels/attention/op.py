@@ -59,20 +59,20 @@ def obstacle(q: Tensor, k: Tensor, v: Tensor, scale: float | None) -> str | None
     """Why the kernel cannot take these arguments; None if it can."""
     autocast = torch.is_autocast_enabled(q.device.type)
     if not autocast and not (q.dtype == k.dtype == v.dtype):
-        return f"q, k, v are {q.dtype}, {k.dtype}, {v.dtype}; valid is one dtype for all three"
+        return f"q, k, v are {q.dtype}, {k.dtype}, {v.dtype}; all three must have one dtype"
     if not (q.dtype in DTYPES or (q.dtype == torch.float64 and interpreting())):
-        return f"q is {q.dtype}; valid are float32, float16 and bfloat16"
+        return f"q is {q.dtype}; it must be float32, float16 or bfloat16"
     if q.ndim != 4 or k.ndim != 4 or k.shape != v.shape or q.shape[:2] != k.shape[:2] or q.shape[3] != k.shape[3]:
         shapes = ", ".join(str(tuple(x.shape)) for x in (q, k, v))
-        return f"q, k, v have the shapes {shapes}; valid are `b h m d`, `b h n d` and `b h n d`"
+        return f"q, k, v have the shapes {shapes}; they must be `b h m d`, `b h n d` and `b h n d`"
     if q.shape[3] not in WIDTHS:
-        return f"heads are {q.shape[3]} wide; valid are {WIDTHS.start} to {WIDTHS.stop - 1}"
+        return f"heads are {q.shape[3]} wide; they must be {WIDTHS.start} to {WIDTHS.stop - 1}"
     if q.numel() == 0 or k.numel() == 0:
-        return "there are no queries or no keys; valid is at least one of each"
+        return "there must be at least one query and one key"
     if q.device != k.device or q.device != v.device:
-        return f"q, k, v are on {q.device}, {k.device}, {v.device}; valid is one device for all three"
+        return f"q, k, v are on {q.device}, {k.device}, {v.device}; all three must be on one device"
     if scale is not None and not scale > 0:
-        return f"scale is {scale}; valid are positive numbers"
+        return f"scale is {scale}; it must be positive"
     return None
 
 

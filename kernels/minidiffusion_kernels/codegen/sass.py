@@ -64,7 +64,7 @@ def loops(instructions: list[Instruction]) -> list[range]:
     """The loops that contain no other one, as ranges of indices.
 
     A loop reaches from a label to the last jump back to it. The jump has a condition, or a conditional exit stands
-    right before it (sm_80 closes some loops with "@P0 exit; BRA top"); others return from a wait to the main road.
+    right before it (sm_80 closes some loops with "@P0 exit; BRA top"); others return from a wait to the main path.
     """
 
     def leaves(i: int) -> bool:

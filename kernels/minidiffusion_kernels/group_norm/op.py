@@ -42,16 +42,16 @@ def group_norm(
 def obstacle(x: Tensor, groups: int, weight: Tensor | None, bias: Tensor | None) -> str | None:
     """Why the kernel cannot take these arguments; None if it can."""
     if x.dtype not in DTYPES:
-        return f"x is {x.dtype}; valid are float32, float16, bfloat16 and float64"
+        return f"x is {x.dtype}; it must be float32, float16, bfloat16 or float64"
     if x.ndim < 2 or x.numel() == 0:
-        return f"x has the shape {tuple(x.shape)}; valid are `b c ...` with at least one element"
+        return f"x has the shape {tuple(x.shape)}; it must be `b c ...` with at least one element"
     if groups < 1 or x.shape[1] % groups:
         return f"{x.shape[1]} channels cannot be shared evenly by {groups} groups"
     for name, parameter in (("weight", weight), ("bias", bias)):
         if parameter is not None and (parameter.shape != x.shape[1:2] or parameter.device != x.device):
             return (
                 f"{name} has the shape {tuple(parameter.shape)} on {parameter.device}; "
-                f"valid is ({x.shape[1]},) on {x.device}"
+                f"it must be ({x.shape[1]},) on {x.device}"
             )
     return None
 

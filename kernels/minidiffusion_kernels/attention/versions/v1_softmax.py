@@ -77,7 +77,8 @@ def refuse_ragged(q: Tensor, k: Tensor, block: int) -> None:
     for count, what in ((m, "queries"), (n, "keys")):
         if count == 0 or count % block:
             raise ValueError(
-                f"{count} {what}: this version has no masks; valid are multiples of {block} (v3_masks takes any length)"
+                f"{count} {what}: this version has no masks; there must be a multiple of {block} "
+                "(v3_masks takes any length)"
             )
     if d < 16 or triton.next_power_of_2(d) != d:
-        raise ValueError(f"heads are {d} wide; without masks, valid are powers of two from 16 on (v3_masks takes any)")
+        raise ValueError(f"heads are {d} wide; without masks, they must be powers of two from 16 (v3_masks takes any)")
