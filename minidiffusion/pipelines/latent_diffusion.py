@@ -15,7 +15,6 @@ its own, so picture 3 of a batch is the picture that its seed alone would have m
 import math
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import Self
 
 import torch
 from jaxtyping import Float
@@ -92,7 +91,7 @@ class LatentDiffusion:
         if prediction == "eps" and self.schedule.alpha[-1] == 0:
             raise UserError(f"Predicting 'eps' says nothing of x_0 in pure noise, where schedule {schedule!r} begins.")
 
-    def to(self, device: str | torch.device) -> Self:
+    def to(self, device: str | torch.device) -> "LatentDiffusion":
         r"""Move the networks."""
         for network in (self.clip or self.text_model, self.unet, self.vae, *filter(None, [self.upscaler])):
             network.to(device)

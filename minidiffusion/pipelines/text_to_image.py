@@ -49,9 +49,11 @@ class TextToImage(LatentDiffusion):
         path = find_weights(weights)
         load = stable_diffusion.load if stable_diffusion.is_stable_diffusion(path) else load_parts
         try:
-            return cls(**load(path)._asdict()).to(device)
+            model = cls(**load(path)._asdict())
         except UserError as error:
             raise CheckpointError(f"{path}: {error}") from error
+        model.to(device)
+        return model
 
     def save(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
         r"""Write all parts and model.json; torch.float16 halves the files.
