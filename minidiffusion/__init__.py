@@ -67,7 +67,7 @@ __all__ = [
     "predictor_corrector", "render", "save_model", "scaled_dot_product",
 ]  # fmt: skip
 
-_HOMES = {
+_MODULES = {
     "minidiffusion_kernels.group_norm": ("group_norm",),
     "minidiffusion.attention": ("MultiHeadAttention", "scaled_dot_product"),
     "minidiffusion.checkpoint": ("CheckpointError", "load_model", "save_model"),
@@ -91,11 +91,11 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
-    for home, names in _HOMES.items():
+    for module, names in _MODULES.items():
         if name in names:
             from importlib import import_module
 
-            globals()[name] = value = getattr(import_module(home), name)
+            globals()[name] = value = getattr(import_module(module), name)
             return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

@@ -24,7 +24,7 @@ def for_type_checkers() -> set[str]:
 
 
 def test_all_names_of_the_root_are_known_to_type_checkers_and_can_be_imported():
-    homes = {name: home for home, names in minidiffusion._HOMES.items() for name in names}
+    homes = {name: home for home, names in minidiffusion._MODULES.items() for name in names}
     assert set(minidiffusion.__all__) == for_type_checkers() == set(homes)
     for name in minidiffusion.__all__:
         assert getattr(minidiffusion, name) is getattr(importlib.import_module(homes[name]), name)

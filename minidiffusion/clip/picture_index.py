@@ -37,11 +37,11 @@ def weights_hash(clip: CLIP, preprocess: Preprocess) -> str:
 
 @torch.inference_mode()
 def index(
-    clip: CLIP, preprocess: Preprocess, folder: Path, complain: Callable[[str], None]
+    clip: CLIP, preprocess: Preprocess, folder: Path, warn: Callable[[str], None]
 ) -> tuple[list[str], Float[Tensor, "n d"]]:
     r"""The names of the pictures in the folder, and a unit vector for each.
 
-    `complain` is called with one sentence for each picture that cannot be read. Raises UserError if there is no folder,
+    `warn` is called with one sentence for each picture that cannot be read. Raises UserError if there is no folder,
     or no picture in it.
     """
     if not folder.is_dir():
@@ -58,7 +58,7 @@ def index(
             try:
                 row = clip.encode_image(preprocess(read_picture(file)))[0]
             except UserError as error:
-                complain(str(error))
+                warn(str(error))
                 continue
         rows.append(row)
         stamps[name] = stamp
@@ -68,7 +68,7 @@ def index(
     try:
         save_index(folder, weights, stamps, embeddings)
     except CheckpointError as error:
-        complain(f"The index is not saved: {error}")
+        warn(f"The index is not saved: {error}")
     return list(stamps), embeddings
 
 
