@@ -101,7 +101,7 @@ check-pins: $(VENV)/.for-work  ## do constraints.txt and pyproject.toml resolve 
 CACHES := .pytest_cache .ruff_cache .hypothesis
 clean:  ## remove the virtual environment, caches and dist; pictures/ and build/ (trained weights) are kept
 	rm -rf $(VENV) dist *.egg-info $(CACHES)
-	find minidiffusion kernels benchmarks lessons tests docs -name __pycache__ -prune -exec rm -rf {} +
+	find minidiffusion kernels benchmarks examples lessons tests docs -name __pycache__ -prune -exec rm -rf {} +
 
 # The virtual environment, in three steps. A stamp is written only after its step succeeded, so that an interrupted
 # installation starts again.

@@ -98,8 +98,8 @@ def test_the_example_of_the_readme_runs(tmp_path):
     (example,) = python_blocks("README.md")
     assert len([line for line in example.splitlines() if line]) <= 10
     subprocess.run([sys.executable, "-c", example], cwd=tmp_path, check=True, capture_output=True)
-    assert PIL.Image.open(tmp_path / "boats.png").width > 2 * 64
-    assert PIL.Image.open(tmp_path / "similar.png").size == (64, 64)
+    with PIL.Image.open(tmp_path / "boats.png") as boats, PIL.Image.open(tmp_path / "similar.png") as similar:
+        assert boats.width > 2 * 64 and similar.size == (64, 64)
 
 
 def test_the_action_in_contributing_is_whole(monkeypatch):
