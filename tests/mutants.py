@@ -51,6 +51,13 @@ MUTANTS = [
         "tests/diffusion/test_forward.py::test_samples_have_the_stated_mean_and_variance",
     ),
     Mutant(
+        "a sampler keeps the graph",
+        DIFFUSION + "sampler.py",
+        "@torch.no_grad()\ndef ddim(",
+        "def ddim(",
+        "tests/diffusion/test_sampler.py::test_samplers_build_no_graph_and_leave_the_callers_gradients_alone",
+    ),
+    Mutant(
         "beta for beta-tilde",
         DIFFUSION + "forward.py",
         "return mean, (var_ts * (sigma_s / sigma_t) ** 2).clamp(min=0)",
