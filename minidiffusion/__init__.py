@@ -14,7 +14,7 @@ The packages, from the top down; an import only goes down (`tests/test_architect
     actions                                              vary, zoom, pan, repaint, blend, upscale: made of pipelines
     pipelines                                            text to image, by diffusion or by tokens
     prompt  pretrained  tokens                           the prompt language; loaders; the token transformer
-    networks  latent  clip                               U-Net and others, autoencoders, CLIP
+    networks  latent  clip  viz                          U-Net and others, autoencoders, CLIP; figures of the lessons
     attention                                            scaled dot-product attention and transformer blocks
     diffusion  mcmc  data  picturebook  images           the mathematics, and the data
     checkpoint  errors  version

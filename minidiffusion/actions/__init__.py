@@ -5,7 +5,7 @@ r"""What can be done with prompts and pictures (article 1.2 and 5). Each file of
     repaint    a region is drawn anew
     zoom       the picture shrinks, and its surroundings are drawn
     pan        the canvas grows to one side
-    blend      pictures between two to five
+    blend      a blend of two to five pictures
     upscale    twice the pixels
     write      pictures of a prompt, by the token pipeline
 

@@ -174,9 +174,9 @@ def action(
 
 
 def read_prompt(prompt: str | Prompt | None, picture: Picture | None = None) -> Prompt:
-    r"""The prompt, parsed; None is the picture's own, without the images that it looked at.
+    r"""The prompt, parsed; None means the picture's own, without its image prompts and --sref.
 
-    Raises UserError if what is done with a picture should look at images as well.
+    Raises UserError if the prompt names images or --sref although there is already a picture to work on.
     """
     if prompt is None:
         own = parse(picture.record.prompt if picture and picture.record else "")

@@ -1,4 +1,4 @@
-r"""New pictures between two to five: each is put into words, and all the words guide at once."""
+r"""A blend of two to five pictures: each is described in words, and all descriptions guide the sampler together."""
 
 
 import PIL.Image
@@ -12,9 +12,9 @@ from .action import action
 
 @action(pictures=(2, 5), buttons={})
 def blend(model, pictures, prompt, seeds, settings):
-    r"""New pictures between two to five.
+    r"""Blend two to five pictures.
 
-    They start from the mean of the pictures' latents, noised nearly all the way.
+    The results start from the mean of the pictures' latents, noised nearly all the way.
     """
     size = model.sides(pictures[0].image.size)
     extra = [(describe(model, picture.image)[0], 1.0) for picture in pictures]

@@ -35,7 +35,7 @@ def app(arguments: Sequence[str]) -> None:
         except ModuleNotFoundError as error:
             if error.name != "gradio":
                 raise
-            raise UserError('The studio needs Gradio: pip install "minidiffusion[app]".') from error
+            raise UserError('The studio needs Gradio; where the repository is: pip install -e ".[app]"') from error
         from random import SystemRandom
 
         from minidiffusion.pretrained.weights import find_weights

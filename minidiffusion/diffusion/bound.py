@@ -53,7 +53,7 @@ def variational_bound(
     variance: ReverseVariance = "beta_tilde",
     generator: torch.Generator | None = None,
 ) -> Bound:
-    r"""All T + 1 terms, with one draw of noise a step; their mean over data is an unbiased estimate of the bound.
+    r"""All T + 1 terms, with one draw of noise a step. The mean over data of their sum is an unbiased estimate.
 
     decoder: `gaussian` by default. Calls `denoise` T times. Raises ValueError for an unknown variance.
     """
@@ -83,7 +83,7 @@ def step_term(
     var: Tensor,
     decoder: Decoder | None = None,
 ) -> Float[Tensor, "b"]:
-    r"""The term of step t, in nats, one time for each sample: the decoder's at t = 1, else the KL divergence.
+    r"""The bound's term at step t[i] of each sample i, in nats: the decoder's at t = 1, else the KL divergence.
 
     var: the variance of p(x_{t-1} | x_t), broadcast against x_0.
     """

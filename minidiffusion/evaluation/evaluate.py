@@ -250,7 +250,10 @@ def shares(right: Bool[Tensor, "n a"], counted: Bool[Tensor, "n a"]) -> dict[str
 
 
 def neighbours(generated: Float[Tensor, "n"], rebuilt: Float[Tensor, "m"], real: Float[Tensor, "m"]) -> Neighbours:
-    r"""From the distances to the nearest training pictures."""
+    r"""Does the model copy? From distances to the nearest training picture: medians, and how many are too close.
+
+    generated, rebuilt, real: those of generated pictures, of renders that the autoencoder reconstructed, of renders.
+    """
     closer = Share(int((generated < rebuilt.quantile(0.01)).sum()), len(generated))
     return Neighbours(generated.median().item(), rebuilt.median().item(), real.median().item(), closer)
 

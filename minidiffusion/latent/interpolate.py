@@ -55,7 +55,7 @@ def _of_each(value: float | Tensor, x: Tensor) -> Tensor:
 
 
 def length(decode: Decode, path: Float[Tensor, "n *shape"]) -> Float[Tensor, ""]:
-    r"""The length of a path of codes in pixels: sum_i |decode(z_{i+1}) - decode(z_i)|."""
+    r"""The length, in pixel space, of a path through latent codes: sum_i |decode(z_{i+1}) - decode(z_i)|."""
     return decode(path).flatten(1).diff(dim=0).norm(dim=1).sum()
 
 
@@ -106,10 +106,10 @@ def manifold(columns: int, reach: float = 0.95) -> Float[Tensor, "columns column
         z = Phi^{-1}(u),      u evenly from (1 - reach) / 2 to (1 + reach) / 2
 
     The first coordinate grows to the right, the second upwards: row 0 has the largest. reach: the share of the
-    probability that the grid covers along each axis. Raises ValueError unless it is between 0 and 1.
+    probability that the grid covers along each axis. Raises ValueError unless it is above 0 and below 1.
     """
     if not 0 < reach < 1:
-        raise ValueError(f"reach must be between 0 and 1, got {reach}")
+        raise ValueError(f"reach must be above 0 and below 1, got {reach}")
     u = torch.linspace((1 - reach) / 2, (1 + reach) / 2, columns, dtype=torch.float64)
     z = torch.special.ndtri(u).float()
     y, x = torch.meshgrid(z.flip(0), z, indexing="ij")

@@ -180,7 +180,7 @@ def english(scene: Scene, words: dict[str, str], draws: Iterator[float]) -> str:
 
 
 def chinese(scene: Scene, words: dict[str, str], draws: Iterator[float]) -> str:
-    """One of six orders, as in 夜晚海边的红色小房子，水彩画."""
+    """A Chinese caption, its parts in one of six orders, as in 夜晚海边的红色小房子，水彩画."""
     size, colour, subject = words["size"], words["colour"], words["subject"]
     described = colour + pick(("的", ""), draws) + size  # 红色的小房子, 红色小房子
     thing = (described if colour.endswith("色") else size + colour) + subject  # but 小红房子

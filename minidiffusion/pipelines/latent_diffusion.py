@@ -165,6 +165,8 @@ class LatentDiffusion:
         equal them. Raises UserError for what is outside its range.
         """
         check_seeds(seeds)
+        if not 0 <= strength <= 1:
+            raise UserError(f"strength must be between 0 and 1, got {strength}.")
         steps = settings.steps * conditions.quality
         if steps > self.schedule.T:
             raise UserError(f"steps must be between 1 and {self.schedule.T}, got {steps}.")

@@ -1,6 +1,6 @@
 r"""Text to image without diffusion: MCMC in the VAE's latent space (article 3.2).
 
-    p(u | prompt)  ~  N(u; 0, I) exp( strength * sim(CLIP(picture(u)), CLIP(prompt)) )
+    p(u | prompt)  ∝  N(u; 0, I) exp( strength * sim(CLIP(picture(u)), CLIP(prompt)) )
     picture(u) = decode(mean + L u),      L L^T = covariance of the latents of real pictures
 
 A picture is probable if its latent is, and if CLIP finds that it fits the prompt. This is a density up to a constant,

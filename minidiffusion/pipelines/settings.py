@@ -17,7 +17,7 @@ Size = int | tuple[int, int]
 
 @dataclass(frozen=True)
 class SamplingSettings:
-    r"""All settings that have nothing to do with what is to be seen. Raises UserError for a value out of range."""
+    r"""Settings of the sampler, which do not depend on the prompt. Raises UserError for a value out of range."""
 
     steps: int = 25
     """Steps of the sampler, 1 to the schedule's T."""

@@ -35,7 +35,7 @@ class TextToImage(LatentDiffusion):
     r"""A latent diffusion model that reads prompts, and whose pictures can be made again from their records."""
 
     by_tokens = False
-    """Which actions it can do (`actions/action.py`)."""
+    """It can do the actions whose `by_tokens` is the same (`actions/action.py`)."""
 
     @classmethod
     def load(cls, weights: str | Path = "picturebook", device: str | torch.device = "cpu") -> "TextToImage":
@@ -149,7 +149,7 @@ class TextToImage(LatentDiffusion):
         options: Mapping[str, Any],
         sources: Sequence[Picture],
     ) -> list[Picture]:
-        r"""The pictures of an action, each with the record that `actions.again` makes it from."""
+        r"""The pictures of an action, each with the record from which `actions.registry.again` makes it again."""
         shared = {"action": action, "prompt": record_text(prompt), "weights": self.weights_hash}
         shared |= {"steps": settings.steps, "guidance": float(self.scale(settings)), "sampler": settings.sampler}
         return with_records(x, seeds, sources, options, **shared)

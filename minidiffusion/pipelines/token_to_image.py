@@ -84,7 +84,7 @@ class TokenPipeline:
     r"""The trained parts, put together. Raises UserError for parts that do not fit each other."""
 
     by_tokens = True
-    """Which actions it can do (`actions/action.py`)."""
+    """It can do the actions whose `by_tokens` is the same (`actions/action.py`)."""
 
     def __init__(
         self,

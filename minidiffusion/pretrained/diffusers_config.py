@@ -154,7 +154,7 @@ def latent_size(path: Path) -> int:
     r"""Of a UNet2DConditionModel: the height and width of the latents that it was trained on."""
     size = read_fields(path).get("sample_size")
     if type(size) is not int or size < 1:
-        raise CheckpointError(f"{path}: sample_size is {size!r:.60}, not a whole number.")
+        raise CheckpointError(f"{path}: sample_size must be a whole number of at least 1, got {size!r:.60}.")
     return size
 
 

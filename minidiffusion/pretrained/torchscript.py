@@ -50,8 +50,8 @@ def read_torchscript(path: str | Path) -> dict[str, Tensor]:
             program = any("/code/" in name for name in names)
             if len(pickles) != 1 or not program:
                 raise CheckpointError(
-                    f"{path} is a pickle and no TorchScript archive; opening it could run anything. Save its tensors "
-                    "as .safetensors."
+                    f"{path} is no TorchScript archive; if it is a pickle, opening it could run anything. Save its "
+                    "tensors as .safetensors."
                 )
             if sum(entry.file_size for entry in archive.infolist()) > LARGEST:
                 raise ValueError("it would unpack to more than 8 GiB")
@@ -65,7 +65,10 @@ def read_torchscript(path: str | Path) -> dict[str, Tensor]:
 
 
 class Reader(pickle.Unpickler):
-    r"""Reads data.pkl; the numbers come from the zip, whose checksums are compared."""
+    r"""An unpickler that admits only the classes of a weights file, so that no code runs.
+
+    The numbers come from the zip, whose checksums are compared.
+    """
 
     def __init__(self, archive: zipfile.ZipFile, name: str):
         super().__init__(archive.open(name))

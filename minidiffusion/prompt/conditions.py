@@ -3,7 +3,7 @@ r"""The conditions of a picture: which texts guide it, and with which weights.
 A denoiser can be guided by several texts at once (`guidance.composed`). Most of Midjourney's flags need no more:
 
     a::2 b::-.5      two texts, with these weights
-    --chaos 50       each picture forgets some words of the prompt, others each time: up to half of them at 100
+    --chaos 50       each picture forgets some words of the prompt, others each time: at 100 half of them on average
     --stylize 500    the house style, storybook, is one text more, unless the prompt names a style or says --raw
     --weird 1000     a few words of a caption that somebody else might have written are one text more
     --sref FILE      the style of another picture, in words, is one text more
@@ -65,7 +65,7 @@ def conditions(prompts: Sequence[Prompt], seeds: Sequence[int], extra: Sequence[
         for texts, prompt in zip(each, prompts, strict=True)
     ]
     if any(other != shared[0] for other in shared):
-        raise UserError("The prompts of one batch must have the same weights and flags.")
+        raise UserError("The prompts of one batch must have the same weights, --ar, --tile, --quality and --stop.")
     texts = tuple(tuple(text for text, _ in texts) for texts in each)
     negative = tuple(", ".join(prompt.no) for prompt in prompts)
     weights, ar, tile, quality, stop = shared[0]

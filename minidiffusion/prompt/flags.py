@@ -83,7 +83,7 @@ def refusal(who: str, given: str, kind: FlagType) -> PromptError:
 
 
 def read(who: str, given: str, kind: FlagType) -> Any:
-    r"""What is written there. Raises PromptError if it is something else."""
+    r"""The text `given`, read as a value of this type. Raises PromptError, in which `who` names it."""
     value = kind.read(given)
     if value is None:
         raise refusal(who, given, kind)
@@ -91,7 +91,7 @@ def read(who: str, given: str, kind: FlagType) -> Any:
 
 
 def check(who: str, value: Any, kind: FlagType) -> None:
-    r"""What can be written and read again is valid. Raises PromptError."""
+    r"""Raises PromptError unless the value, written as text, is read as the same value again."""
     if kind.read(kind.write(value)) != value:
         raise refusal(who, kind.write(value), kind)
 
@@ -106,7 +106,10 @@ def flag(names: str, default: Any, kind: FlagType, does: str) -> Any:
 
 @dataclass(frozen=True)
 class Part:
-    r"""Some words and how much they count; less than 0 is away from them. Raises PromptError for what is neither."""
+    r"""Some words and how much they count; a negative weight steers away from them.
+
+    Raises PromptError for no words, and for a weight outside -100 to 100.
+    """
 
     text: str
     weight: float = 1.0
@@ -126,7 +129,7 @@ class Prompt:
     parts: tuple[Part, ...] = ()
     images: tuple[str, ...] = ()
     ar: tuple[int, int] = flag("ar, aspect", (1, 1), RATIO, "width to height")
-    seed: int | None = flag("seed", None, number(0, 2**32 - 1), "where the noise begins; without it, anywhere")
+    seed: int | None = flag("seed", None, number(0, 2**32 - 1), "the seed of the random noise")
     chaos: int = flag("chaos, c", 0, number(0, 100), "how different the pictures of a grid are")
     no: tuple[str, ...] = flag("no", (), LIST, "what to stay away from")
     stylize: int = flag("stylize, s", 100, number(0, 1000), "how much of the house style")

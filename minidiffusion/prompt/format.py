@@ -1,4 +1,4 @@
-r"""From a `Prompt` back to text, the shortest that `parse` reads as the same value.
+r"""From a `Prompt` back to text, in one canonical form, without what is default.
 
 >>> from minidiffusion.prompt.parser import parse
 >>> format(parse("a red house by the sea::2 fog::-.5 --aspect 3:2 --no red, rain --c 30 --stylize 100"))

@@ -97,7 +97,7 @@ def expand(text: str) -> list[str]:
             opened.pop()
             choices = [words.strip() for choice in levels.pop() for words in choice]
             if len(levels[-1][-1]) * len(choices) > MOST_JOBS:
-                raise PromptError(f"The choices make more than {MOST_JOBS} prompts; at most {MOST_JOBS} are made.")
+                raise PromptError(f"The choices make more than {MOST_JOBS} prompts; at most {MOST_JOBS} are allowed.")
             levels[-1][-1] = [before + words for before in levels[-1][-1] for words in choices]
     if opened:
         raise misplaced(opened[-1], "has no partner")
@@ -117,7 +117,7 @@ def jobs(text: str) -> list[Prompt]:
     prompts = [parse(written) for written in expand(text)]
     total = sum(prompt.repeat for prompt in prompts)
     if total > MOST_JOBS:
-        raise PromptError(f"Choices and --repeat together make {total} jobs; at most {MOST_JOBS} are made.")
+        raise PromptError(f"Choices and --repeat together make {total} jobs; at most {MOST_JOBS} are allowed.")
     return [replace(prompt, repeat=1) for prompt in prompts for _ in range(prompt.repeat)]
 
 

@@ -1,7 +1,7 @@
 r"""Words of a prompt that the model has never read, and the nearest that it has.
 
 CLIP was trained on the captions of one small world. A word from outside it is no error (the tokenizer splits it into
-bytes), but the picture will not show it, so whoever typed it gets a remark that names the words which are known.
+shorter pieces), but the picture will not show it, so whoever typed it gets a remark that names the known words.
 """
 
 import re

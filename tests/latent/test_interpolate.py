@@ -112,5 +112,5 @@ def test_the_manifolds_grid_has_equal_probability_between_its_lines():
     u = torch.distributions.Normal(0.0, 1.0).cdf(right[0])
     torch.testing.assert_close(u, torch.linspace(0.05, 0.95, 7))
     assert torch.equal(right, right[:1].expand(7, 7)) and torch.equal(up, right.T.flip(0))
-    with pytest.raises(ValueError, match="reach must be between 0 and 1, got 1"):
+    with pytest.raises(ValueError, match="reach must be above 0 and below 1, got 1"):
         manifold(7, reach=1.0)

@@ -255,8 +255,15 @@ def test_an_unknown_sampler_is_refused_with_those_that_there_are():
 
 def test_prompts_that_differ_in_more_than_words_are_refused(model):
     for other in ("a cat::2 snow::1", "a cat --stylize 500", "a cat --tile", "a cat --quality 2", "a cat --stop 50"):
-        with pytest.raises(UserError, match="must have the same weights and flags"):
+        with pytest.raises(UserError, match="must have the same weights, --ar"):
             model.generate([PROMPT, other], [0, 1], steps=2)
+
+
+def test_a_strength_outside_its_range_is_refused(model):
+    z = model.encode(torch.zeros(1, 3, 16, 16))
+    for strength in (-0.5, 1.5, float("nan")):
+        with pytest.raises(UserError, match="strength must be between 0 and 1, got"):
+            model.generate(PROMPT, [0], steps=2, start=z, strength=strength)
 
 
 def test_the_ends_of_the_ranges_are_valid(model):

@@ -274,8 +274,8 @@ def test_choices_are_all_combinations(trees):
         ("{a {b", r"The { at character 4 has no partner; for the sign itself, write \{."),
         ("a {b} } c", r"The } at character 7 has no partner; for the sign itself, write \}."),
         ("房｛红", r"The ｛ at character 2 has no partner; for the sign itself, write \｛."),
-        ("{a,b,c,d,e,f,g}" * 2, "The choices make more than 40 prompts; at most 40 are made."),
-        ("{" + ",".join("a" * 41) + "}", "The choices make more than 40 prompts; at most 40 are made."),
+        ("{a,b,c,d,e,f,g}" * 2, "The choices make more than 40 prompts; at most 40 are allowed."),
+        ("{" + ",".join("a" * 41) + "}", "The choices make more than 40 prompts; at most 40 are allowed."),
         ("x" * 6001, "The prompt has 6001 characters; at most 6000 are read."),
     ],
     ids=lambda text: text[:20],
@@ -291,7 +291,7 @@ def test_a_text_is_as_many_jobs_as_its_choices_and_repeats():
     assert len(jobs("{a, b} --repeat 20")) == 40
     with pytest.raises(PromptError) as refused:
         jobs("{a, b} --repeat 21")
-    assert str(refused.value) == "Choices and --repeat together make 42 jobs; at most 40 are made."
+    assert str(refused.value) == "Choices and --repeat together make 42 jobs; at most 40 are allowed."
 
 
 # ------------------------------------------------------------------------------------------------------- time, and help

@@ -1,6 +1,6 @@
 r"""Group normalisation, and the SiLU that follows it in every residual block, by the formula.
 
-    y = (x - mean_g) / sqrt(var_g + eps) * weight_c + bias_c,    SiLU(y) = y * sigmoid(y)    (Wu & He 2018, eq. 1-3)
+    y = (x - mean_g) / sqrt(var_g + eps) * weight_c + bias_c  (Wu & He 2018, section 3.1),    SiLU(y) = y * sigmoid(y)
 
 mean_g and var_g run over the pixels and the channels of one group of one sample; var_g divides by N, not N - 1.
 """
