@@ -8,8 +8,8 @@ Everything that draws is an argument of `sample_latents`: image-to-image starts 
 way (`start`), inpainting knows a region (`known`), a picture of any shape has a `size`, an examination is a batch of
 many texts. Prompts are read before (`prompt/`): what arrives here are `Conditions`.
 
-A picture is decided by its conditions, its seed and the settings, and by nothing else: each seed has random numbers of
-its own, so picture 3 of a batch is the picture that its seed alone would have made.
+A picture is decided by its conditions, its seed and the settings: each seed has random numbers of its own. (In a batch
+of another size sums are rounded differently, and a few pixels can differ by 1 of 255.)
 """
 
 import math
@@ -125,18 +125,18 @@ class LatentDiffusion:
         longer = self.size_step * round(self.size * max(ar) / min(ar) / self.size_step)
         return (longer, self.size) if ar[0] >= ar[1] else (self.size, longer)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def context(self, texts: Sequence[str]) -> Float[Tensor, "b n d"]:
         r"""What the U-Net reads of the texts: CLIP's vector for each token. Of a long text, only the beginning."""
         ids = self.tokenizer(texts, self.context_length)
         return self.text_model(ids.to(self.device))[0]
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def encode(self, x: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b c h w"]:
         r"""Pictures in [-1, 1] to latents of about unit variance, as the sampler has them."""
         return self.vae.encode(x.to(self.device)).mode() * self.vae.config.scaling_factor
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def decode(self, z: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 3 H W"]:
         r"""Latents, as the sampler has them, to pictures in [-1, 1]. Shows an unfinished `step.x0_hat` as well."""
         return self.vae.decode(z / self.vae.config.scaling_factor).clamp(-1, 1)

@@ -133,9 +133,9 @@ def test_each_prompt_of_a_text_makes_a_grid_and_stop_ends_them_all(handlers):
         ("look", (View(),), "Select a picture first."),
         ("describe", (View(("../x.png",)),), "There is no picture"),
         ("blend", ((),), "blend needs 2 to 5 pictures, got 0."),
-        ("repaint", (View(), "", ""), "The mask cannot be read"),
+        ("repaint", (View(), "", ""), "The mask must be a picture that the browser can show"),
         ("open", (), "There is no entry"),
-        ("upload", (), "The picture cannot be read"),
+        ("upload", (), "The picture must be a picture that the browser can show"),
     ],
 )
 def test_a_user_error_becomes_a_status_message(handlers, name, values, message):

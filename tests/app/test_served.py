@@ -131,7 +131,7 @@ def test_a_bad_name_becomes_a_status_message(studio, name):
 def test_an_upload_that_is_no_picture_becomes_a_status_message(studio, picture):
     before = studio.pictures()
     page = Session(studio).click("upload", "upload", picture=picture)
-    assert "The picture cannot be read" in page["status"] and studio.pictures() == before
+    assert "The picture must be a picture that the browser can show" in page["status"] and studio.pictures() == before
 
 
 def test_a_prompt_is_shown_as_it_was_typed_and_does_nothing(studio):

@@ -100,7 +100,7 @@ def test_everything_can_be_clicked_and_is_there_after_a_restart(tmp_path):
 
             page.set_input_files("#upload input", tmp_path / "bad.svg")
             page.wait_for_selector("#status .error")
-            assert "The picture cannot be read" in page.inner_text("#status")
+            assert "The picture must be a picture that the browser can show" in page.inner_text("#status")
 
             page.click("#model >> text=tokens")
             prompt.fill("a small blue cat --seed 3")

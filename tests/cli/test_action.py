@@ -31,7 +31,7 @@ SIGN = Option("1 or -1, as a word", read={"one": 1, "minus one": -1}.__getitem__
 
 
 @action(n=2)
-def mirror(
+def flipped(
     model,
     picture,
     prompt,
@@ -55,9 +55,9 @@ def weights(tmp_path_factory) -> str:
 
 @pytest.fixture
 def run(weights, tmp_path, monkeypatch, capsys):
-    r"""run(arguments, ...) -> (status, output, errors), where there is an action mirror, and a picture photo.png."""
+    r"""run(arguments, ...) -> (status, output, errors), where there is an action flipped, and a picture photo.png."""
     (tmp_path / "planted").mkdir()
-    (tmp_path / "planted" / "mirror.py").write_text(MIRROR)
+    (tmp_path / "planted" / "flipped.py").write_text(MIRROR)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(actions, "__path__", [*actions.__path__, str(tmp_path / "planted")])
     values = np.random.default_rng(0).integers(0, 256, (16, 32, 3), dtype=np.uint8)
@@ -72,8 +72,8 @@ def run(weights, tmp_path, monkeypatch, capsys):
 
     yield run
     registry.find.cache_clear()
-    sys.modules.pop("minidiffusion.actions.mirror", None)
-    vars(actions).pop("mirror", None)
+    sys.modules.pop("minidiffusion.actions.flipped", None)
+    vars(actions).pop("flipped", None)
 
 
 def image(name: str) -> np.ndarray:
@@ -83,23 +83,24 @@ def image(name: str) -> np.ndarray:
 
 def test_it_draws_and_what_it_drew_can_be_made_again(run, weights):
     quick = ("--weights", weights, "--seed", "5")
-    status, out, err = run("mirror", "photo.png", *quick, "--out", "new.png")
+    status, out, err = run("flipped", "photo.png", *quick, "--out", "new.png")
     assert status == 0 and "2 pictures of 32 x 16" in out and "prompt is empty" in err
     assert (image("new-2.png") == image("photo.png")[:, ::-1]).all()
     assert read_record("new-2.png")["seed"] == 6
-    assert run("mirror", "photo.png", "y", "--shade", "1", "--n", "1", *quick, "--out", "new.png")[0] == 0
+    assert run("flipped", "photo.png", "y", "--shade", "1", "--n", "1", *quick, "--out", "new.png")[0] == 0
     record = read_record("new-1.png")
-    assert (record["action"], record["settings"]) == ("mirror", {"axis": "y", "shade": 1.0, "sign": 1})
+    assert (record["action"], record["settings"]) == ("flipped", {"axis": "y", "shade": 1.0, "sign": 1})
     assert run("again", "new-1.png", "--source", "photo.png", "--weights", weights) == (0, "again.png\n", "")
     assert (image("again.png") == image("new-1.png")).all()
 
 
 def test_its_options_are_those_of_its_signature(run, weights):
-    status, out, err = run("mirror", "--help")
+    status, out, err = run("flipped", "--help")
     assert (status, err) == (0, "") and "Mirror a picture." in out and "Raises" not in out
     assert "How dark, as a share. Valid: 0 to 1. (default: 0.0)" in " ".join(out.replace("│", " ").split())
     assert "{x,y}" in out and "--sign" in out and "--seed" in out and "--n INT" in out
-    assert run("mirror", "photo.png", "--sign", "minus one", "--weights", weights, "--n", "1", "--out", "a.png")[0] == 0
+    minus = ("--sign", "minus one", "--weights", weights, "--n", "1", "--out", "a.png")
+    assert run("flipped", "photo.png", *minus)[0] == 0
     assert read_record("a-1.png")["settings"]["sign"] == -1
 
 
@@ -116,14 +117,14 @@ def test_its_options_are_those_of_its_signature(run, weights):
     ],
 )
 def test_what_is_wrong_is_said_before_weights_are_loaded(run, arguments, words):
-    status, out, err = run("mirror", *arguments, "--weights", "nowhere")
+    status, out, err = run("flipped", *arguments, "--weights", "nowhere")
     assert (status, out) == (2, "") and words.lower() in err.lower()
 
 
 def test_it_has_its_line_in_the_help_which_needs_no_pytorch(run, tmp_path):
     lines = run("--help")[1].splitlines()
-    assert lines.count("  mirror PICTURE ...            The picture, mirrored: nothing is drawn.") == 1
-    assert "mirror" in run("mirrored")[2]
+    assert lines.count(f"  {'flipped PICTURE ...':30}The picture, mirrored: nothing is drawn.") == 1
+    assert "flipped" in run("mirrored")[2]
     code = f"""
 import sys
 from minidiffusion import actions
@@ -133,4 +134,4 @@ main(["--help"])
 print("loaded:", "torch" in sys.modules)
 """
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=170).stdout
-    assert "mirror PICTURE ..." in out and out.endswith("loaded: False\n")
+    assert "flipped PICTURE ..." in out and out.endswith("loaded: False\n")
