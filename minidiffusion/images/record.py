@@ -64,7 +64,7 @@ class Record:
         r"""From JSON of unknown origin. Raises UserError unless every field is there and is what it should be."""
         names = {each.name for each in fields(cls)}
         if isinstance(values, dict) and "seeds" in values:
-            raise UserError("This is a sheet of several pictures; give one of them, such as NAME-1.png.")
+            raise UserError("This is the record of a sheet; give one of its pictures, such as NAME-1.png.")
         if not isinstance(values, dict) or not values.keys() <= names:
             raise UserError("This is no record of a picture.")
         given = dict(values)

@@ -43,7 +43,7 @@ def test_what_has_no_maps_gets_a_sentence_and_no_sheet(run, tmp_path):
     for file, words in (
         ("foreign.png", "not a PNG with a record"),
         ("nowhere.png", "no file"),
-        ("house.png", "a sheet of several pictures; give one of them"),
+        ("house.png", "the record of a sheet; give one of its pictures"),
         ("other-1.png", "that imagine made"),
     ):
         status, out, err = run("look", file)

@@ -63,5 +63,5 @@ print(type(attention).__name__, type(group_norm).__name__, "triton" in sys.modul
 
 
 def test_unknown_backends_are_refused():
-    with pytest.raises(ValueError, match="'auto', 'reference', 'torch' and 'triton'"):
+    with pytest.raises(ValueError, match="'auto', 'reference', 'torch' or 'triton'"):
         unchecked(group_norm)(rand(1, 4, 2), 2, backend="cuda")
