@@ -69,8 +69,8 @@ def order(calls: tuple[int, ...] = TOY_CALLS, draws: int = 256, reference_steps:
     From t = 0.99 T, since at T there is no signal and the first step has no order, to 0.03 T, since below it sigma of
     the cosine schedule rises like a root, and methods of order 2 lose their order. The reference is Heun's method.
     """
-    hills, schedule = two_gaussians(), make_schedule("cosine", 100_000)  # so fine that steps of any length are even
-    denoise = ideal.mixture(*hills, schedule)
+    mixture, schedule = two_gaussians(), make_schedule("cosine", 100_000)  # so fine that steps of any length are even
+    denoise = ideal.mixture(*mixture, schedule)
     x_T = torch.randn(draws, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
     def times(n: int) -> Times:
@@ -103,8 +103,8 @@ def slopes(rows: list[Row], settled: int = 63) -> dict[str, float]:
 
 def law(calls: tuple[int, ...] = (4, *TOY_CALLS), draws: int = 10_000, repeats: int = 3) -> Iterator[Row]:
     r"""How far the samples' distribution is from the true one, and how far exact samples are: the floor."""
-    hills, schedule, metric = two_gaussians(), make_schedule("cosine"), "sliced Wasserstein distance"
-    denoise = ideal.mixture(*hills, schedule)
+    mixture, schedule, metric = two_gaussians(), make_schedule("cosine"), "sliced Wasserstein distance"
+    denoise = ideal.mixture(*mixture, schedule)
 
     def times(n: int) -> Times:
         return schedule.times(n, dtype=torch.float64)
@@ -115,13 +115,13 @@ def law(calls: tuple[int, ...] = (4, *TOY_CALLS), draws: int = 10_000, repeats: 
         def noise(x: Tensor) -> Tensor:
             return torch.randn(x.shape, generator=generator, dtype=x.dtype)
 
-        exact, x_T = hills.sample(draws, generator), noise(torch.empty(draws, 2, dtype=torch.float64))
+        exact, x_T = mixture.sample(draws, generator), noise(torch.empty(draws, 2, dtype=torch.float64))
         *_, last = SAMPLERS[sampler](denoise, x_T, times(n), noise=noise)
         return sliced_distance(last.x, exact)
 
     generator = torch.Generator().manual_seed(0)
     pairs = [
-        sliced_distance(hills.sample(draws, generator), hills.sample(draws, generator)) for _ in range(10 * repeats)
+        sliced_distance(mixture.sample(draws, generator), mixture.sample(draws, generator)) for _ in range(10 * repeats)
     ]
     case, interval = {"part": "toy, law", "sampler": "exact samples", "calls": 0}, np.quantile(pairs, (0.025, 0.975))
     yield Row("samplers", case, metric, mean(pairs), "1", *interval, dtype="float64")
